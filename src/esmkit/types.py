@@ -1,0 +1,187 @@
+"""The values that flow between stages. No torch is imported here: tensors are named only for type checkers.
+
+Shape suffixes: L residues of one record, R rows of a batch, T packed tokens of a batch (cls and eos included),
+D width, N layers, H heads, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from esmkit.errors import EsmkitError
+
+if TYPE_CHECKING:
+    import torch
+
+Dimension = int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a record was read: enough to name the line of a residue.
+
+    Attributes:
+        source: path as the user gave it, `-` for standard input.
+        line: 1-based line (or table row, header counted) where the record starts.
+        line_lengths: characters on each of the lines that hold the sequence; empty when it stands on `line` itself.
+    """
+
+    source: str
+    line: int
+    line_lengths: tuple[int, ...] = ()
+
+    def line_of(self, offset: int) -> int:
+        """1-based line that holds the character at 0-based `offset` of the sequence text."""
+        for number, end in enumerate(accumulate(self.line_lengths), start=1):
+            if offset < end:
+                return self.line + number
+        return self.line + len(self.line_lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One protein as it came in. `index` is 0-based and counts records of the input."""
+
+    index: int
+    id: str
+    sequence: str
+    description: str = ""
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A record without an answer; it takes the place of its Record, then of its Result, in the stream."""
+
+    index: int
+    id: str
+    error: EsmkitError
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One named array of a Result, known before the run.
+
+    Attributes:
+        name: unique within a run, e.g. `mean_33`.
+        dtype: `float` (stored as fp32 or fp16, as the sink is told), `int` (int32) or `str`.
+        shape: a number for a fixed dimension, `"L"` for residues of the record, `"M"` for its masks; () is a scalar.
+    """
+
+    name: str
+    dtype: Literal["float", "int", "str"]
+    shape: tuple[Dimension, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answer for one record: named arrays (numpy, or a Python scalar for shape ()) and how it was made.
+
+    `meta` holds at least `length` (residues of the record); `long` appears when a length policy touched it.
+    """
+
+    index: int
+    id: str
+    arrays: Mapping[str, Any]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Rows packed end to end.
+
+    Attributes:
+        tokens: int64 [T] token ids, each row with its cls and eos.
+        lengths: int32 [R] tokens per row.
+        cu_seqlens: int32 [R + 1] where each row starts, then T.
+        indices: int64 [R] which row of the run each row is.
+        residue_weights: float32 [T] weight of each token in a pooled value of its row: 0 at cls and eos; 1 / length
+            for an ordinary row, less where windows of one record overlap.
+    """
+
+    tokens: np.ndarray[Any, Any]
+    lengths: np.ndarray[Any, Any]
+    cu_seqlens: np.ndarray[Any, Any]
+    indices: np.ndarray[Any, Any]
+    residue_weights: np.ndarray[Any, Any]
+
+    @property
+    def num_tokens(self) -> int:
+        """T, all tokens of the batch."""
+        return int(self.cu_seqlens[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a run asks of the model; the model computes nothing else.
+
+    Attributes:
+        layers: layers whose representation is wanted, 0 (input embedding) to N (after the final norm).
+        logits: the LM head.
+        contacts: the contact head.
+        attention_maps: (layer, head) pairs, 0-based, whose full map is wanted.
+        attention_means: per layer, attention received by each residue, averaged over heads and queries.
+    """
+
+    layers: frozenset[int] = frozenset()
+    logits: bool = False
+    contacts: bool = False
+    attention_maps: frozenset[tuple[int, int]] = frozenset()
+    attention_means: bool = False
+
+    def __or__(self, other: Needs) -> Needs:
+        return Needs(
+            self.layers | other.layers,
+            self.logits or other.logits,
+            self.contacts or other.contacts,
+            self.attention_maps | other.attention_maps,
+            self.attention_means or other.attention_means,
+        )
+
+    @property
+    def maps(self) -> bool:
+        """Whether attention maps must be materialised."""
+        return self.contacts or self.attention_means or bool(self.attention_maps)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the model gave for one batch, on the model's device.
+
+    Attributes:
+        cu_seqlens: row boundaries as Python integers, R + 1.
+        tokens_T: int64 [T].
+        residue_weights_T: float32 [T], see TokenBatch.
+        representations: layer -> [T, D].
+        logits_TV: [T, 33] or None.
+        contacts: per row [L, L] probabilities, or None.
+        attention_maps: per row {(layer, head): [L + 2, L + 2]}, or None.
+        attention_means: per row [N, L + 2], or None.
+    """
+
+    cu_seqlens: tuple[int, ...]
+    tokens_T: torch.Tensor
+    residue_weights_T: torch.Tensor
+    representations: Mapping[int, torch.Tensor] = field(default_factory=dict)
+    logits_TV: torch.Tensor | None = None
+    contacts: list[torch.Tensor] | None = None
+    attention_maps: list[dict[tuple[int, int], torch.Tensor]] | None = None
+    attention_means: list[torch.Tensor] | None = None
+
+    @property
+    def num_rows(self) -> int:
+        """R, the rows of the batch."""
+        return len(self.cu_seqlens) - 1
+
+    def span(self, row: int) -> slice:
+        """The tokens of a row within T, cls and eos included."""
+        return slice(self.cu_seqlens[row], self.cu_seqlens[row + 1])
+
+    def residues(self, row: int) -> slice:
+        """The residues of a row within T, cls and eos cut."""
+        return slice(self.cu_seqlens[row] + 1, self.cu_seqlens[row + 1] - 1)
