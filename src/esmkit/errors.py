@@ -48,9 +48,7 @@ class InvalidRecordError(UserError):
 
     code = "user.invalid_record"
 
-    def __init__(
-        self, message: str, *, record_id: str, source: str | None = None, line: int | None = None
-    ) -> None:
+    def __init__(self, message: str, *, record_id: str, source: str | None = None, line: int | None = None) -> None:
         super().__init__(message, record_id=record_id, source=source, line=line)
         self.record_id, self.source, self.line = record_id, source, line
 
@@ -70,9 +68,7 @@ class InvalidSequenceError(UserError):
         source: str | None = None,
         line: int | None = None,
     ) -> None:
-        super().__init__(
-            message, record_id=record_id, position=position, residue=residue, source=source, line=line
-        )
+        super().__init__(message, record_id=record_id, position=position, residue=residue, source=source, line=line)
         self.record_id, self.position, self.residue = record_id, position, residue
         self.source, self.line = source, line
 
@@ -92,9 +88,7 @@ class SequenceTooLongError(UserError):
         source: str | None = None,
         line: int | None = None,
     ) -> None:
-        super().__init__(
-            message, record_id=record_id, length=length, limit=limit, source=source, line=line
-        )
+        super().__init__(message, record_id=record_id, length=length, limit=limit, source=source, line=line)
         self.record_id, self.length, self.limit = record_id, length, limit
 
 

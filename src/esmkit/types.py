@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from esmkit.errors import EsmkitError
+from esmkit.errors import EsmkitError, InvalidConfigError
 
 if TYPE_CHECKING:
     import torch
+
+    from esmkit.layers.layout import Layout
 
 Dimension = int | str
 
@@ -117,6 +119,38 @@ class TokenBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelShape:
+    """The sizes that define a model of a family; `config.json` of a checkpoint holds them."""
+
+    num_layers: int
+    width: int
+    num_heads: int
+
+    @property
+    def head_dim(self) -> int:
+        """K, the width of one head."""
+        return self.width // self.num_heads
+
+    def layer(self, number: int) -> int:
+        """A layer number 0..N from one that may count from the end (-1 is N).
+
+        Raises:
+            InvalidConfigError: there is no such layer.
+
+        Example:
+            >>> ModelShape(num_layers=6, width=320, num_heads=20).layer(-1)
+            6
+        """
+        if not -self.num_layers - 1 <= number <= self.num_layers:
+            raise InvalidConfigError(
+                f"layer {number} does not exist: this model has layers 0 (input embedding) to {self.num_layers}, "
+                f"or -{self.num_layers + 1} to -1 counted from the end",
+                setting="layers",
+            )
+        return number % (self.num_layers + 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Needs:
     """What a run asks of the model; the model computes nothing else.
 
@@ -154,7 +188,7 @@ class Features:
     """What the model gave for one batch, on the model's device.
 
     Attributes:
-        cu_seqlens: row boundaries as Python integers, R + 1.
+        layout: where the rows lie within T.
         tokens_T: int64 [T].
         residue_weights_T: float32 [T], see TokenBatch.
         representations: layer -> [T, D].
@@ -164,7 +198,7 @@ class Features:
         attention_means: per row [N, L + 2], or None.
     """
 
-    cu_seqlens: tuple[int, ...]
+    layout: Layout
     tokens_T: torch.Tensor
     residue_weights_T: torch.Tensor
     representations: Mapping[int, torch.Tensor] = field(default_factory=dict)
@@ -172,16 +206,3 @@ class Features:
     contacts: list[torch.Tensor] | None = None
     attention_maps: list[dict[tuple[int, int], torch.Tensor]] | None = None
     attention_means: list[torch.Tensor] | None = None
-
-    @property
-    def num_rows(self) -> int:
-        """R, the rows of the batch."""
-        return len(self.cu_seqlens) - 1
-
-    def span(self, row: int) -> slice:
-        """The tokens of a row within T, cls and eos included."""
-        return slice(self.cu_seqlens[row], self.cu_seqlens[row + 1])
-
-    def residues(self, row: int) -> slice:
-        """The residues of a row within T, cls and eos cut."""
-        return slice(self.cu_seqlens[row] + 1, self.cu_seqlens[row + 1] - 1)

@@ -1,0 +1,1 @@
+"""Building blocks of the models, on packed tokens; everything here is plain torch."""

@@ -1,0 +1,124 @@
+"""Self-attention over packed rows: one interface, three back ends.
+
+`eager` is the reference and the only one that can show attention maps; `sdpa` runs anywhere; `varlen` is torch's
+variable-length flash attention on CUDA in 16 bit.
+
+Shape suffixes: T packed tokens, H heads, K head_dim, R rows, S tokens of one row, h a chunk of heads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from esmkit.errors import InvalidConfigError
+from esmkit.layers.layout import Layout
+
+MAP_ELEMENTS = 2**20
+"""Attention weights held at once by `eager`: one head at S = 1024, more heads of shorter rows (4 MB in fp32)."""
+
+
+class MapWatcher(Protocol):
+    """Sees attention maps as they are made, one row and a few heads at a time; must not keep or change them."""
+
+    def see(self, row: int, first_head: int, probs_hSS: torch.Tensor) -> None:
+        """Called once per row and chunk of heads, heads in order."""
+
+
+Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Layout], torch.Tensor]
+
+
+def eager(
+    q_THK: torch.Tensor,
+    k_THK: torch.Tensor,
+    v_THK: torch.Tensor,
+    layout: Layout,
+    watcher: MapWatcher | None = None,
+) -> torch.Tensor:
+    """softmax(q k^T / sqrt(K)) v, written out; softmax in fp32. Holds MAP_ELEMENTS weights at a time."""
+    out_THK = torch.empty_like(q_THK)
+    scale = 1.0 / math.sqrt(q_THK.shape[-1])
+    for row, (start, stop) in enumerate(layout.spans):
+        q_HSK, k_HSK, v_HSK = (x[start:stop].transpose(0, 1) for x in (q_THK, k_THK, v_THK))
+        heads_at_once = max(1, MAP_ELEMENTS // (stop - start) ** 2)
+        for first in range(0, q_HSK.shape[0], heads_at_once):
+            chunk = slice(first, first + heads_at_once)
+            probs_hSS = _softmax_(torch.matmul(q_HSK[chunk], k_HSK[chunk].transpose(1, 2)).mul_(scale))
+            if watcher is not None:
+                watcher.see(row, first, probs_hSS)
+            out_THK[start:stop, chunk] = torch.matmul(probs_hSS.to(v_HSK.dtype), v_HSK[chunk]).transpose(0, 1)
+    return out_THK
+
+
+def _softmax_(scores_hSS: torch.Tensor) -> torch.Tensor:
+    """Softmax over the last axis in fp32, in place when the scores are fp32 already: no second S x S array."""
+    scores_hSS = scores_hSS.to(torch.float32)
+    scores_hSS.sub_(scores_hSS.amax(-1, keepdim=True)).exp_()
+    return scores_hSS.div_(scores_hSS.sum(-1, keepdim=True))
+
+
+def sdpa(q_THK: torch.Tensor, k_THK: torch.Tensor, v_THK: torch.Tensor, layout: Layout) -> torch.Tensor:
+    """torch's scaled_dot_product_attention: row by row on a CPU, one padded call elsewhere."""
+    if layout.num_rows == 1 or q_THK.device.type == "cpu":
+        return _sdpa_by_row(q_THK, k_THK, v_THK, layout)
+    return _sdpa_padded(q_THK, k_THK, v_THK, layout)
+
+
+def _sdpa_by_row(q_THK: torch.Tensor, k_THK: torch.Tensor, v_THK: torch.Tensor, layout: Layout) -> torch.Tensor:
+    out_THK = torch.empty_like(q_THK)
+    for start, stop in layout.spans:
+        q, k, v = (x[start:stop].transpose(0, 1)[None] for x in (q_THK, k_THK, v_THK))
+        out_THK[start:stop] = F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1)
+    return out_THK
+
+
+def _sdpa_padded(q_THK: torch.Tensor, k_THK: torch.Tensor, v_THK: torch.Tensor, layout: Layout) -> torch.Tensor:
+    """One call for all rows: gathers them into [R, H, S, K]; padded keys are masked, padded queries thrown away."""
+    columns_S = torch.arange(layout.max_tokens, device=q_THK.device)
+    inside_RS = columns_S < layout.cu_seqlens.diff()[:, None]
+    where_RS = (layout.cu_seqlens[:-1, None] + columns_S).clamp_(max=layout.num_tokens - 1)
+    q, k, v = (x[where_RS].transpose(1, 2) for x in (q_THK, k_THK, v_THK))
+    out_RSHK = F.scaled_dot_product_attention(q, k, v, attn_mask=inside_RS[:, None, None]).transpose(1, 2)
+    row_T = layout.to_tokens(torch.arange(layout.num_rows, device=q_THK.device))
+    return out_RSHK[row_T, layout.positions()]
+
+
+def varlen(q_THK: torch.Tensor, k_THK: torch.Tensor, v_THK: torch.Tensor, layout: Layout) -> torch.Tensor:
+    """torch.nn.attention.varlen: flash attention over packed rows, CUDA, fp16 or bf16.
+
+    Split-KV is off, so that a row's answer does not depend on its batch mates, bit for bit.
+    """
+    from torch.nn.attention.varlen import varlen_attn
+
+    cu, longest = layout.cu_seqlens, layout.max_tokens
+    out_THK = varlen_attn(q_THK, k_THK, v_THK, cu, cu, longest, longest, num_splits=1)
+    assert isinstance(out_THK, torch.Tensor)  # a tuple only with return_aux
+    return out_THK
+
+
+BACKENDS: dict[str, Attend] = {"eager": eager, "sdpa": sdpa, "varlen": varlen}
+
+
+def choose_backend(name: str, device: torch.device, dtype: torch.dtype) -> str:
+    """The back end for `auto`, or `name` if this device and dtype can run it.
+
+    Raises:
+        InvalidConfigError: unknown name, or `varlen` without CUDA in 16 bit.
+    """
+    fits_varlen = device.type == "cuda" and dtype in (torch.float16, torch.bfloat16)
+    if name == "auto":
+        return "varlen" if fits_varlen else "sdpa"
+    if name not in BACKENDS:
+        choices = ", ".join(["auto", *BACKENDS])
+        raise InvalidConfigError(f"unknown attention back end {name!r}; choose from {choices}", setting="attention")
+    if name == "varlen" and not fits_varlen:
+        raise InvalidConfigError(
+            f"attention back end 'varlen' needs CUDA with float16 or bfloat16, not {device.type} with {dtype}; "
+            "use 'sdpa' or 'auto'",
+            setting="attention",
+        )
+    return name
