@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from esmkit.layers.layout import Layout
 
 Dimension = int | str
+IntArray = np.ndarray[Any, np.dtype[np.integer[Any]]]
+FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,28 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """One row for the model: a record, a window of it, or either with one residue masked.
+
+    Attributes:
+        tokens: uint8 [S] ids with cls and eos.
+        start: 0-based index in the record of its first residue.
+        weights: float32 [S - 2] per residue, 1 / (number of windows that cover it); None means 1.
+        masked: 0-based index in the row of the residue that was masked for this row, or None.
+    """
+
+    tokens: IntArray
+    start: int = 0
+    weights: FloatArray | None = None
+    masked: int | None = None
+
+    @property
+    def num_residues(self) -> int:
+        """Residues of the row, cls and eos not counted."""
+        return len(self.tokens) - 2
+
+
+@dataclass(frozen=True, slots=True)
 class TokenBatch:
     """Rows packed end to end.
 
@@ -102,15 +126,12 @@ class TokenBatch:
         lengths: int32 [R] tokens per row.
         cu_seqlens: int32 [R + 1] where each row starts, then T.
         indices: int64 [R] which row of the run each row is.
-        residue_weights: float32 [T] weight of each token in a pooled value of its row: 0 at cls and eos; 1 / length
-            for an ordinary row, less where windows of one record overlap.
     """
 
-    tokens: np.ndarray[Any, Any]
-    lengths: np.ndarray[Any, Any]
-    cu_seqlens: np.ndarray[Any, Any]
-    indices: np.ndarray[Any, Any]
-    residue_weights: np.ndarray[Any, Any]
+    tokens: IntArray
+    lengths: IntArray
+    cu_seqlens: IntArray
+    indices: IntArray
 
     @property
     def num_tokens(self) -> int:
@@ -190,9 +211,8 @@ class Features:
     Attributes:
         layout: where the rows lie within T.
         tokens_T: int64 [T].
-        residue_weights_T: float32 [T], see TokenBatch.
         representations: layer -> [T, D].
-        logits_TV: [T, 33] or None.
+        logits: [T, 33], or one line per asked position, or None.
         contacts: per row [L, L] probabilities, or None.
         attention_maps: per row {(layer, head): [L + 2, L + 2]}, or None.
         attention_means: per row [N, L + 2], or None.
@@ -200,9 +220,8 @@ class Features:
 
     layout: Layout
     tokens_T: torch.Tensor
-    residue_weights_T: torch.Tensor
     representations: Mapping[int, torch.Tensor] = field(default_factory=dict)
-    logits_TV: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
     contacts: list[torch.Tensor] | None = None
     attention_maps: list[dict[tuple[int, int], torch.Tensor]] | None = None
     attention_means: list[torch.Tensor] | None = None

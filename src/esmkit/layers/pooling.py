@@ -1,4 +1,4 @@
-"""Pooling over the tokens of each row; accumulated in fp32.
+"""Pooling over the residues of each row (cls and eos left out), accumulated in fp32.
 
 Shape suffixes: T packed tokens, R rows, D width.
 """
@@ -10,6 +10,17 @@ import torch
 from esmkit.layers.layout import Layout
 
 
+def residue_weights(layout: Layout, window_weights: dict[int, torch.Tensor]) -> torch.Tensor:
+    """1 at residues, 0 at cls and eos, the given weights in the rows that have some; fp32 [T]."""
+    weights_T = torch.ones(layout.num_tokens, device=layout.cu_seqlens.device)
+    weights_T[layout.cu_seqlens[:-1]] = 0.0
+    weights_T[layout.cu_seqlens[1:] - 1] = 0.0
+    for row, weights in window_weights.items():
+        start, stop = layout.spans[row]
+        weights_T[start + 1 : stop - 1] = weights.to(weights_T.device)
+    return weights_T
+
+
 def weighted_sum(x_TD: torch.Tensor, weights_T: torch.Tensor, layout: Layout) -> torch.Tensor:
     """Sum over each row of weight times representation, fp32 [R, D]; rows never touch each other's values."""
     if x_TD.device.type == "cpu" and x_TD.dtype == torch.float32:
@@ -19,6 +30,6 @@ def weighted_sum(x_TD: torch.Tensor, weights_T: torch.Tensor, layout: Layout) ->
 
 
 def maximum(x_TD: torch.Tensor, layout: Layout) -> torch.Tensor:
-    """Element-wise maximum over the residues of each row (cls and eos left out), fp32 [R, D]."""
+    """Element-wise maximum over the residues of each row, fp32 [R, D]."""
     rows = [x_TD[start + 1 : stop - 1].amax(0) for start, stop in layout.spans]
     return torch.stack(rows).to(torch.float32)

@@ -39,9 +39,9 @@ class Esm2(nn.Module):
         self,
         tokens_T: torch.Tensor,
         bounds: tuple[int, ...],
-        residue_weights_T: torch.Tensor,
         needs: Needs,
         *,
+        logits_at: torch.Tensor | None = None,
         backend: str = "sdpa",
     ) -> Features:
         """Runs the layers that `needs` asks for and no others.
@@ -49,8 +49,8 @@ class Esm2(nn.Module):
         Args:
             tokens_T: int64 [T] token ids, every row between cls and eos.
             bounds: R + 1 row boundaries within T.
-            residue_weights_T: float32 [T], handed on to pooling outputs.
             needs: what to compute.
+            logits_at: tokens (index into T) whose logits are wanted; all of them when None.
             backend: attention back end for the layers whose maps nobody watches.
 
         Returns:
@@ -76,13 +76,16 @@ class Esm2(nn.Module):
         return Features(
             layout=layout,
             tokens_T=tokens_T,
-            residue_weights_T=residue_weights_T,
             representations=representations,
-            logits_TV=self.lm_head(x_TD, self.embedding.weight) if needs.logits else None,
+            logits=self._logits(x_TD, logits_at) if needs.logits else None,
             contacts=watcher.contacts() if watcher and needs.contacts else None,
             attention_maps=watcher.maps if watcher else None,
             attention_means=watcher.means if watcher else None,
         )
+
+    def _logits(self, x_TD: torch.Tensor, at: torch.Tensor | None) -> torch.Tensor:
+        logits: torch.Tensor = self.lm_head(x_TD if at is None else x_TD[at], self.embedding.weight)
+        return logits
 
     def _last_layer(self, needs: Needs) -> int:
         if needs.logits or needs.contacts or needs.attention_means:

@@ -1,0 +1,68 @@
+"""How many tokens go into a batch: as many as run well, no more than free memory holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from esmkit.errors import InvalidConfigError
+from esmkit.types import ModelShape
+
+CPU_TOKENS = 4096
+GPU_TOKENS = 65_536
+FREE_SHARE = 0.5
+LIVE_WIDTHS = 16
+"""Activations alive at once, in units of the width: the stream, norm, qkv, attention output, and twice the FFN."""
+
+
+def token_budget(shape: ModelShape, device: torch.device, dtype: torch.dtype, *, asked: int | None = None) -> int:
+    """Tokens per batch for this model on this device.
+
+    Args:
+        shape: sizes of the model.
+        device: where it runs.
+        dtype: of the weights.
+        asked: what the user chose; only checked.
+
+    Raises:
+        InvalidConfigError: `asked` is no positive number.
+    """
+    if asked is not None:
+        if asked < 1:
+            raise InvalidConfigError(f"batch tokens must be at least 1, not {asked}", setting="batch_tokens")
+        return asked
+    per_token_bytes = LIVE_WIDTHS * shape.width * dtype.itemsize
+    fits = int(FREE_SHARE * free_bytes(device) / per_token_bytes)
+    return max(64, min(fits, GPU_TOKENS if device.type == "cuda" else CPU_TOKENS))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that can still be used on the device; on a CPU what the kernel and the cgroup leave."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return min(_available_bytes(), _cgroup_free_bytes())
+
+
+def _available_bytes() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 4 << 30  # not Linux: a laptop has that much
+
+
+def _cgroup_free_bytes() -> int:
+    """What cgroup v2 or v1 still allows, or no limit."""
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        root = Path("/sys/fs/cgroup")
+        try:
+            return max(0, int((root / limit).read_text()) - int((root / used).read_text()))
+        except (OSError, ValueError):  # absent, or "max"
+            continue
+    return 1 << 62

@@ -1,0 +1,140 @@
+"""Records in, results out, in order: the only wiring of intake, batching, runner and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import Any, Literal
+
+import torch
+
+from esmkit.alphabet import ResiduePolicy
+from esmkit.batching import LengthPolicy, pack
+from esmkit.engine.budget import token_budget
+from esmkit.engine.jobs import Chunk, Intake, Job
+from esmkit.engine.prefetch import prefetch
+from esmkit.engine.runner import Runner
+from esmkit.errors import EsmkitError, UnsupportedOutputError
+from esmkit.models import Loaded
+from esmkit.outputs import Output
+from esmkit.types import Failure, Record, Result, Row
+
+CHUNK_BATCHES = 4
+"""Batches of look-ahead: rows are sorted by length within so many batches, and results leave together."""
+
+
+class Engine:
+    """One loaded model, ready to run records through any outputs.
+
+    Args:
+        loaded: the model and its provenance, on its device.
+        backend: attention back end: auto, eager, sdpa or varlen.
+        batch_tokens: tokens per batch; None chooses from the device and its free memory.
+    """
+
+    def __init__(self, loaded: Loaded, *, backend: str = "auto", batch_tokens: int | None = None) -> None:
+        from esmkit import __version__
+
+        self.loaded = loaded
+        self.runner = Runner(loaded.module, backend=backend)
+        self.batch_tokens = token_budget(loaded.shape, self.runner.device, self.runner.dtype, asked=batch_tokens)
+        self.provenance: dict[str, Any] = {
+            **loaded.provenance,
+            "attention": self.runner.backend,
+            "device": self.runner.device.type,
+            "esmkit": __version__,
+            "torch": torch.__version__,
+        }
+
+    def run(
+        self,
+        records: Iterable[Record | Failure],
+        outputs: Sequence[Output],
+        *,
+        length: LengthPolicy | None = None,
+        residues: ResiduePolicy | None = None,
+        on_error: Literal["stop", "skip"] = "stop",
+    ) -> Iterator[Result | Failure]:
+        """Results in input order, as a stream: bounded memory, reading and computing ahead of the consumer.
+
+        Args:
+            records: input records; a Failure passes through in its place.
+            outputs: what to compute, all in one pass; see `esmkit.outputs.build`.
+            length: limit and policy for long sequences; an error above 2,048 residues by default.
+            residues: what may be repaired in a sequence; nothing by default.
+            on_error: `stop` raises at the first record that has no answer; `skip` yields a Failure in its place.
+
+        Yields:
+            One Result per record, or a Failure under `skip`.
+
+        Raises:
+            UnsupportedOutputError: the model or the length policy cannot give an output.
+            EsmkitError: under `stop`, the first failure, after the results before it.
+        """
+        length = length or LengthPolicy()
+        self._check(outputs, length)
+        intake = Intake(
+            outputs,
+            residues or ResiduePolicy(),
+            length,
+            CHUNK_BATCHES * self.batch_tokens,
+            stop_at_failure=on_error == "stop",
+        )
+        chunks = prefetch(intake.chunks(records), depth=2)
+        with closing(prefetch(self._computed(chunks, outputs), depth=1)) as computed:  # type: ignore[type-var]
+            for chunk in computed:
+                yield from self._emit(chunk, outputs, on_error)
+
+    def _check(self, outputs: Sequence[Output], length: LengthPolicy) -> None:
+        provides = self.loaded.provides
+        for output in outputs:
+            lacking = output.requires - provides
+            if lacking:
+                raise UnsupportedOutputError(
+                    f"{self.loaded.slug} cannot give {output.name}: it has no {', '.join(sorted(lacking))}; "
+                    f"it provides {', '.join(sorted(provides))}",
+                    output=output.name,
+                    choices=sorted(provides),
+                )
+            if length.on_long == "window" and any(part.merge == "none" for part in output.parts().values()):
+                raise UnsupportedOutputError(
+                    f"{output.name} relates residues of different windows, so it cannot be computed with --long window; "
+                    "use --long truncate, or raise the limit",
+                    output=output.name,
+                )
+
+    def _computed(self, chunks: Iterator[Chunk], outputs: Sequence[Output]) -> Iterator[Chunk]:
+        plain = [output for output in outputs if not output.masks]
+        masking = [output for output in outputs if output.masks]
+        with closing(chunks):  # type: ignore[type-var]
+            for chunk in chunks:
+                self._compute([entry for entry in chunk.rows if entry[1].masked is None], plain)
+                self._compute([entry for entry in chunk.rows if entry[1].masked is not None], masking)
+                chunk.rows.clear()
+                yield chunk
+
+    def _compute(self, entries: list[tuple[Job, Row]], outputs: Sequence[Output]) -> None:
+        merges = {name: part.merge for output in outputs for name, part in output.parts().items()}
+        for batch in pack([len(row.tokens) for _, row in entries], self.batch_tokens):
+            members = [entries[index] for index in batch]
+            rows, names = [row for _, row in members], [job.record_id for job, _ in members]
+            for (job, row), outcome in zip(members, self.runner.run(rows, names, outputs), strict=True):
+                if isinstance(outcome, EsmkitError):
+                    job.error = job.error or outcome
+                    continue
+                for name, value in outcome.items():
+                    job.take(row, name, merges[name], value)
+
+    def _emit(
+        self, chunk: Chunk, outputs: Sequence[Output], on_error: Literal["stop", "skip"]
+    ) -> Iterator[Result | Failure]:
+        for entry in chunk.entries:
+            if isinstance(entry, Failure):
+                outcome: Result | Failure = entry
+            elif entry[1].error is not None:
+                outcome = Failure(entry[0].index, entry[0].id, entry[1].error)
+            else:
+                outcome = entry[1].result(entry[0], outputs, self.provenance)
+            if isinstance(outcome, Failure) and on_error == "stop":
+                raise outcome.error
+            yield outcome

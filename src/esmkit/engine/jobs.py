@@ -1,0 +1,155 @@
+"""Records in flight: from a record to rows, from rows back to one result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from esmkit import alphabet
+from esmkit.alphabet import ResiduePolicy
+from esmkit.batching import LengthPolicy, masked_row, window_rows, windows
+from esmkit.errors import EsmkitError
+from esmkit.outputs import Output
+from esmkit.outputs.base import Merge
+from esmkit.types import Failure, FloatArray, IntArray, Record, Result, Row
+
+
+@dataclass(slots=True)
+class Job:
+    """One distinct sequence being computed; records of a chunk with the same sequence share a job.
+
+    Attributes:
+        ids: uint8 token ids of what is computed, cls and eos included (cut already when truncated).
+        spans: windows, 0-based half-open.
+        meta: what the result will say about length and policy.
+        parts: merged arrays so far.
+        error: why there will be no result.
+    """
+
+    record_id: str
+    ids: IntArray
+    spans: list[tuple[int, int]]
+    meta: dict[str, Any]
+    parts: dict[str, Any] = field(default_factory=dict)
+    error: EsmkitError | None = None
+
+    def rows(self, outputs: Sequence[Output]) -> Iterator[Row]:
+        """The plain rows if an output wants them, then the masked rows if an output wants those."""
+        plain = window_rows(self.ids, self.spans)
+        if any(not output.masks for output in outputs):
+            yield from plain
+        masking = [output for output in outputs if output.masks]
+        positions = sorted({index for output in masking for index in output.positions(self.ids)})
+        for row in plain:
+            inside = (index - row.start for index in positions)
+            yield from (masked_row(row, index) for index in inside if 0 <= index < row.num_residues)
+
+    def take(self, row: Row, name: str, merge: Merge, value: FloatArray) -> None:
+        """Merges one part of one row into the record."""
+        if merge == "none" or (merge != "masked" and len(self.spans) == 1):
+            self.parts[name] = value
+        elif merge == "sum":
+            self.parts[name] = self.parts.get(name, 0.0) + value
+        elif merge == "max":
+            self.parts[name] = np.maximum(self.parts.get(name, value), value)
+        elif merge == "mean":
+            self.parts[name] = self.parts.get(name, 0.0) + value / len(self.spans)
+        else:
+            self._place(row, name, merge, value)
+
+    def _place(self, row: Row, name: str, merge: Merge, value: FloatArray) -> None:
+        """Adds a stretch of residues, or the one masked residue, at its place, weighted where windows overlap."""
+        width = value.shape[-1]
+        whole = self.parts.setdefault(name, np.zeros((len(self.ids) - 2, width), dtype=np.float32))
+        weights = np.ones(row.num_residues, dtype=np.float32) if row.weights is None else row.weights
+        if merge == "masked":
+            assert row.masked is not None
+            whole[row.start + row.masked] += value * weights[row.masked]
+        else:
+            whole[row.start : row.start + row.num_residues] += value * weights[:, None]
+
+    def result(self, record: Record, outputs: Sequence[Output], provenance: dict[str, Any]) -> Result:
+        """The answer for a record of this job."""
+        arrays: dict[str, Any] = {}
+        for output in outputs:
+            arrays.update(output.finish({name: self.parts[name] for name in output.parts()}, self.ids))
+        return Result(record.index, record.id, arrays, {**self.meta, "provenance": provenance})
+
+
+@dataclass(slots=True)
+class Chunk:
+    """A bounded stretch of the input: what is packed together, and what leaves together in input order."""
+
+    entries: list[Failure | tuple[Record, Job]] = field(default_factory=list)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    rows: list[tuple[Job, Row]] = field(default_factory=list)
+    num_tokens: int = 0
+
+    def add(self, record: Record, job: Job, outputs: Sequence[Output]) -> None:
+        """Takes a record whose sequence may already be in this chunk."""
+        known = self.jobs.setdefault(record.sequence, job)
+        self.entries.append((record, known))
+        if known is job:
+            fresh = [(job, row) for row in job.rows(outputs)]
+            self.rows += fresh
+            self.num_tokens += sum(len(row.tokens) for _, row in fresh)
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """How records become jobs."""
+
+    outputs: Sequence[Output]
+    residues: ResiduePolicy
+    length: LengthPolicy
+    chunk_tokens: int
+    stop_at_failure: bool
+
+    def chunks(self, records: Iterable[Record | Failure]) -> Iterator[Chunk]:
+        """Chunks of at least `chunk_tokens` tokens; an error of the input comes after the chunk read so far."""
+        chunk = Chunk()
+        iterator = iter(records)
+        while True:
+            try:
+                item = next(iterator)
+            except StopIteration:
+                break
+            except Exception:
+                if chunk.entries:
+                    yield chunk
+                raise
+            self._admit(item, chunk)
+            failed = isinstance(chunk.entries[-1], Failure)
+            if chunk.num_tokens >= self.chunk_tokens or (failed and self.stop_at_failure):
+                yield chunk
+                chunk = Chunk()
+        if chunk.entries:
+            yield chunk
+
+    def _admit(self, item: Record | Failure, chunk: Chunk) -> None:
+        if isinstance(item, Failure):
+            chunk.entries.append(item)
+            return
+        try:
+            record = alphabet.clean(item, self.residues)
+            for output in self.outputs:
+                output.check(record)
+            chunk.add(record, chunk.jobs.get(record.sequence) or self._job(record), self.outputs)
+        except EsmkitError as error:
+            chunk.entries.append(Failure(item.index, item.id, error))
+
+    def _job(self, record: Record) -> Job:
+        ids = alphabet.tokenize(record.sequence)
+        length = len(ids) - 2
+        spans = windows(record, length, self.length)
+        meta: dict[str, Any] = {"length": length}
+        if spans != [(0, length)]:
+            shown = [[start + 1, stop] for start, stop in spans]
+            meta["long"] = {"policy": self.length.on_long, "windows": shown}
+            if self.length.on_long == "truncate":
+                ids = window_rows(ids, spans)[0].tokens
+                spans = [(0, len(ids) - 2)]
+        return Job(record.id, ids, spans, meta)
