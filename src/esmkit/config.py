@@ -8,6 +8,7 @@ from pathlib import Path
 
 from esmkit.errors import InvalidConfigError
 
+DEFAULT_HUB_URL = "https://huggingface.co"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
@@ -23,7 +24,7 @@ class Settings:
 
     home: Path
     offline: bool = False
-    hub_url: str = "https://huggingface.co"
+    hub_url: str = DEFAULT_HUB_URL
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str], *, offline: bool | None = None) -> Settings:
@@ -36,7 +37,7 @@ class Settings:
         home = Path(environment.get("ESMKIT_HOME") or cache / "esmkit").expanduser()
         if offline is None:
             offline = any(_switch(environment, name) for name in ("ESMKIT_OFFLINE", "HF_HUB_OFFLINE"))
-        return cls(home, offline, environment.get("HF_ENDPOINT") or cls.hub_url)
+        return cls(home, offline, environment.get("HF_ENDPOINT") or DEFAULT_HUB_URL)
 
 
 def _switch(environment: Mapping[str, str], name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Literal
 
@@ -54,6 +54,7 @@ class Engine:
         length: LengthPolicy | None = None,
         residues: ResiduePolicy | None = None,
         on_error: Literal["stop", "skip"] = "stop",
+        on_progress: Callable[[int], None] | None = None,
     ) -> Iterator[Result | Failure]:
         """Results in input order, as a stream: bounded memory, reading and computing ahead of the consumer.
 
@@ -63,6 +64,7 @@ class Engine:
             length: limit and policy for long sequences; an error above 2,048 residues by default.
             residues: what may be repaired in a sequence; nothing by default.
             on_error: `stop` raises at the first record that has no answer; `skip` yields a Failure in its place.
+            on_progress: called with the tokens of every finished batch, in the caller's thread.
 
         Yields:
             One Result per record, or a Failure under `skip`.
@@ -72,7 +74,7 @@ class Engine:
             EsmkitError: under `stop`, the first failure, after the results before it.
         """
         length = length or LengthPolicy()
-        self._check(outputs, length)
+        self._check(outputs)
         intake = Intake(
             outputs,
             residues or ResiduePolicy(),
@@ -80,12 +82,15 @@ class Engine:
             CHUNK_BATCHES * self.batch_tokens,
             stop_at_failure=on_error == "stop",
         )
-        chunks = prefetch(intake.chunks(records), depth=2)
-        with closing(prefetch(self._computed(chunks, outputs), depth=1)) as computed:  # type: ignore[type-var]
-            for chunk in computed:
-                yield from self._emit(chunk, outputs, on_error)
+        steps = prefetch(self._steps(intake.chunks(records), outputs), depth=CHUNK_BATCHES)
+        with closing(steps):
+            for step in steps:
+                if isinstance(step, Chunk):
+                    yield from self._emit(step, outputs, on_error)
+                elif on_progress is not None:
+                    on_progress(step)
 
-    def _check(self, outputs: Sequence[Output], length: LengthPolicy) -> None:
+    def _check(self, outputs: Sequence[Output]) -> None:
         provides = self.loaded.provides
         for output in outputs:
             lacking = output.requires - provides
@@ -96,24 +101,19 @@ class Engine:
                     output=output.name,
                     choices=sorted(provides),
                 )
-            if length.on_long == "window" and any(part.merge == "none" for part in output.parts().values()):
-                raise UnsupportedOutputError(
-                    f"{output.name} relates residues of different windows, so it cannot be computed with --long window; "
-                    "use --long truncate, or raise the limit",
-                    output=output.name,
-                )
 
-    def _computed(self, chunks: Iterator[Chunk], outputs: Sequence[Output]) -> Iterator[Chunk]:
+    def _steps(self, chunks: Iterable[Chunk], outputs: Sequence[Output]) -> Iterator[Chunk | int]:
+        """Tokens done after every batch, and each chunk when all its rows are."""
         plain = [output for output in outputs if not output.masks]
         masking = [output for output in outputs if output.masks]
-        with closing(chunks):  # type: ignore[type-var]
-            for chunk in chunks:
-                self._compute([entry for entry in chunk.rows if entry[1].masked is None], plain)
-                self._compute([entry for entry in chunk.rows if entry[1].masked is not None], masking)
+        with closing(prefetch(chunks, depth=1)) as ready:
+            for chunk in ready:
+                yield from self._compute([entry for entry in chunk.rows if entry[1].masked is None], plain)
+                yield from self._compute([entry for entry in chunk.rows if entry[1].masked is not None], masking)
                 chunk.rows.clear()
                 yield chunk
 
-    def _compute(self, entries: list[tuple[Job, Row]], outputs: Sequence[Output]) -> None:
+    def _compute(self, entries: list[tuple[Job, Row]], outputs: Sequence[Output]) -> Iterator[int]:
         merges = {name: part.merge for output in outputs for name, part in output.parts().items()}
         for batch in pack([len(row.tokens) for _, row in entries], self.batch_tokens):
             members = [entries[index] for index in batch]
@@ -124,6 +124,7 @@ class Engine:
                     continue
                 for name, value in outcome.items():
                     job.take(row, name, merges[name], value)
+            yield sum(len(row.tokens) for row in rows)
 
     def _emit(
         self, chunk: Chunk, outputs: Sequence[Output], on_error: Literal["stop", "skip"]

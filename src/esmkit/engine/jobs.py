@@ -11,7 +11,7 @@ import numpy as np
 from esmkit import alphabet
 from esmkit.alphabet import ResiduePolicy
 from esmkit.batching import LengthPolicy, masked_row, window_rows, windows
-from esmkit.errors import EsmkitError
+from esmkit.errors import EsmkitError, UnsupportedOutputError
 from esmkit.outputs import Output
 from esmkit.outputs.base import Merge
 from esmkit.types import Failure, FloatArray, IntArray, Record, Result, Row
@@ -145,11 +145,22 @@ class Intake:
         ids = alphabet.tokenize(record.sequence)
         length = len(ids) - 2
         spans = windows(record, length, self.length)
+        if len(spans) > 1:
+            self._check_windows(record)
         meta: dict[str, Any] = {"length": length}
         if spans != [(0, length)]:
             shown = [[start + 1, stop] for start, stop in spans]
             meta["long"] = {"policy": self.length.on_long, "windows": shown}
             if self.length.on_long == "truncate":
-                ids = window_rows(ids, spans)[0].tokens
+                ids = np.asarray(window_rows(ids, spans)[0].tokens, dtype=np.uint8)
                 spans = [(0, len(ids) - 2)]
         return Job(record.id, ids, spans, meta)
+
+    def _check_windows(self, record: Record) -> None:
+        for output in self.outputs:
+            if any(part.merge == "none" for part in output.parts().values()):
+                raise UnsupportedOutputError(
+                    f"record {record.id!r} is longer than {self.length.limit} residues, and {output.name} relates "
+                    "residues that no window holds together; use --long truncate or a higher --max-length",
+                    output=output.name,
+                )

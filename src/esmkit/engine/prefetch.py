@@ -4,61 +4,75 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
-_POLL_S = 0.1
+POLL_S = 0.1
+JOIN_S = 1.0
+"""How long closing waits for the thread; one long step of a large model may outlive it, and then ends by itself."""
 
 
-def prefetch(items: Iterable[T], *, depth: int) -> Iterator[T]:
+def prefetch(items: Iterable[T], *, depth: int) -> Generator[T, None, None]:
     """The same items in the same order, computed up to `depth` ahead in a thread of their own.
 
-    An exception of `items` is raised here after the items before it. Closing the returned iterator (or dropping it)
-    stops the thread at the next item.
+    An exception of `items` is raised here after the items before it. Closing the returned generator stops the thread
+    at its next item and closes `items`.
 
     Example:
         >>> list(prefetch(range(3), depth=1))
         [0, 1, 2]
     """
-    ready: queue.Queue[tuple[T | None, BaseException | None, bool]] = queue.Queue(maxsize=depth)
-    stopped = threading.Event()
+    worker = _Worker(items, depth)
+    thread = threading.Thread(target=worker.run, name="esmkit-prefetch", daemon=True)
+    thread.start()
+    try:
+        yield from worker.items()
+    finally:
+        worker.stopped.set()
+        thread.join(JOIN_S)
 
-    def put(entry: tuple[T | None, BaseException | None, bool]) -> None:
-        while not stopped.is_set():
-            try:
-                return ready.put(entry, timeout=_POLL_S)
-            except queue.Full:
-                continue
 
-    def work() -> None:
-        iterator = iter(items)
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Comes after the last item: the exception that ended the iterator, if one did."""
+
+    error: BaseException | None = None
+
+
+class _Worker(Generic[T]):
+    def __init__(self, source: Iterable[T], depth: int) -> None:
+        self.source = source
+        self.ready: queue.Queue[T | _End] = queue.Queue(maxsize=depth)
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        """In the thread: source to queue; every exception belongs to the consumer."""
+        iterator = iter(self.source)
+        end = _End()
         try:
             for item in iterator:
-                put((item, None, False))
-                if stopped.is_set():
+                self._put(item)
+                if self.stopped.is_set():
                     break
-            put((None, None, True))
-        except BaseException as error:  # noqa: BLE001 - every failure belongs to the consumer
-            put((None, error, True))
-        finally:
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                close()
+        except BaseException as error:
+            end = _End(error)
+        if isinstance(iterator, Generator):
+            iterator.close()
+        self._put(end)
 
-    def consume() -> Iterator[T]:
-        thread = threading.Thread(target=work, name="esmkit-prefetch", daemon=True)
-        thread.start()
-        try:
-            while True:
-                item, error, last = ready.get()
-                if error is not None:
-                    raise error
-                if last:
-                    return
-                yield item  # type: ignore[misc]
-        finally:
-            stopped.set()
-            thread.join()
+    def items(self) -> Iterator[T]:
+        """In the consumer: queue to items."""
+        while not isinstance(item := self.ready.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
 
-    return consume()
+    def _put(self, item: T | _End) -> None:
+        while not self.stopped.is_set():
+            try:
+                self.ready.put(item, timeout=POLL_S)
+                break
+            except queue.Full:
+                continue
