@@ -34,7 +34,8 @@ def token_budget(shape: ModelShape, device: torch.device, dtype: torch.dtype, *,
         return asked
     per_token_bytes = LIVE_WIDTHS * shape.width * dtype.itemsize
     fits = int(FREE_SHARE * free_bytes(device) / per_token_bytes)
-    return max(64, min(fits, GPU_TOKENS if device.type == "cuda" else CPU_TOKENS))
+    most = min(fits, GPU_TOKENS if device.type == "cuda" else CPU_TOKENS)
+    return max(64, 1 << (most.bit_length() - 1))  # a power of two: little noise in free memory changes nothing
 
 
 def free_bytes(device: torch.device) -> int:
@@ -66,3 +67,13 @@ def _cgroup_free_bytes() -> int:
         except (OSError, ValueError):  # absent, or "max"
             continue
     return 1 << 62
+
+
+def shard_residues(shape: ModelShape, device: torch.device) -> int:
+    """Residues per shard for about a minute of work, so that an interrupted run loses no more.
+
+    A fixed function of model and kind of device, never of the machine, so that a resumed run cuts the same shards.
+    """
+    flop_per_residue = shape.num_layers * (24 * shape.width**2 + 4 * 512 * shape.width)
+    rate = 2e14 if device.type == "cuda" else 1e11
+    return min(5_000_000, max(4096, int(60 * rate / flop_per_residue)))

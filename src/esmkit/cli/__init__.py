@@ -1,0 +1,70 @@
+"""The command line. Commands import torch only when they run, so that --help is quick.
+
+Exit codes: 0 done; 1 done, but some records failed (--on-error skip), or a check did not pass; 2 wrong arguments or
+input; 3 out of memory or capacity; 4 weights or model failed; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from esmkit.cli import attentions, contacts, embed, likelihood, logits, models, predict, version
+from esmkit.errors import CapacityError, EsmkitError, UserError
+
+app = typer.Typer(
+    name="esmkit",
+    help="ESM-2 protein language models on your own machine.",
+    epilog="Exit codes: 0 done, 1 some records failed, 2 wrong arguments or input, 3 out of memory, "
+    "4 weights or model failed, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for module in (embed, contacts, attentions, logits, predict, likelihood, version):
+    module.register(app)
+app.add_typer(models.app, name="models", help="List, download and check models.")
+
+
+def main() -> None:
+    """Runs the command line and exits with its code; every expected error is one message on stderr."""
+    try:
+        code = app(standalone_mode=False)
+    except KeyboardInterrupt:
+        _say("interrupted; finished shards are kept, run the same command again to go on")
+        _leave(130)
+    except BrokenPipeError:
+        _leave(0)  # the reader of our output has what it wanted
+    except EsmkitError as error:
+        _say(f"error: {error.message}")
+        _leave(2 if isinstance(error, UserError) else 3 if isinstance(error, CapacityError) else 4)
+    except Exception as error:
+        _leave(_command_line_error(error))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _command_line_error(error: Exception) -> int:
+    """Shows click's own errors its way; anything else is a bug and keeps its traceback."""
+    show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+    if code is None:
+        raise error
+    if show is not None:
+        show()
+    return int(code)
+
+
+def _say(message: str) -> None:
+    print(f"esmkit: {message}", file=sys.stderr)  # noqa: T201
+
+
+def _leave(code: int) -> None:
+    """Exits at once: a thread may still be inside a long step of the model, and nothing needs it any more."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (BrokenPipeError, ValueError):
+            continue
+    os._exit(code)

@@ -1,0 +1,41 @@
+"""`esmkit embed`: embeddings and, on request, any other output in the same pass."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from esmkit.cli.options import RunOptions, numbers, with_run_options
+
+
+@with_run_options
+def embed(
+    run: RunOptions,
+    layers: Annotated[str, typer.Option(help="Layers 0..N or from the end, e.g. -1 or 0,6,-1.")] = "-1",
+    pool: Annotated[
+        Literal["mean", "max", "bos"],
+        typer.Option(help="How residues become one embedding."),
+    ] = "mean",
+    include: Annotated[
+        str | None,
+        typer.Option(
+            help="What to compute in one pass: mean, max, bos, per_residue, contacts, logits, attentions, log_prob, "
+            "pseudo_log_likelihood."
+        ),
+    ] = None,
+) -> int:
+    """Embed proteins: one vector each, or per residue, from any layers.
+
+    Example: esmkit embed proteins.fasta --out embeddings.parquet
+    """
+    from esmkit.cli.run import execute
+    from esmkit.outputs import OutputOptions
+
+    names = [name.strip() for name in include.split(",")] if include is not None else [pool]
+    return execute(run, names, OutputOptions(layers=numbers(layers, setting="layers")))
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("embed")(embed)

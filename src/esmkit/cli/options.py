@@ -1,0 +1,144 @@
+"""Options that every computing command shares, declared once; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+Vocabulary = Literal["standard", "full"]
+
+INPUT, MODEL, RUN, OUT = "Input", "Model", "Run", "Output"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The shared part of a command line; `cli/run.py` acts on it."""
+
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="FASTA, CSV, TSV or Parquet (.gz .zst ...), or - for standard input.")
+    ] = ""
+    sequence: Annotated[
+        list[str] | None,
+        typer.Option(help="A sequence given directly, instead of INPUT; may be repeated.", rich_help_panel=INPUT),
+    ] = None
+    input_format: Annotated[
+        str | None, typer.Option(help="fasta, csv, tsv or parquet; by suffix.", rich_help_panel=INPUT)
+    ] = None
+    id_column: Annotated[
+        str | None, typer.Option(help="Column of a table that holds the ids.", rich_help_panel=INPUT)
+    ] = None
+    sequence_column: Annotated[
+        str | None, typer.Option(help="Column of a table that holds the sequences.", rich_help_panel=INPUT)
+    ] = None
+    lowercase: Annotated[
+        Literal["error", "upper"], typer.Option(help="Refuse lower case, or read it as upper.", rich_help_panel=INPUT)
+    ] = "error"
+    strip_stop: Annotated[
+        bool, typer.Option("--strip-stop", help="Drop one * at the end of a sequence.", rich_help_panel=INPUT)
+    ] = False
+    long: Annotated[
+        Literal["error", "window", "truncate"],
+        typer.Option(help="Sequences above --max-length.", rich_help_panel=INPUT),
+    ] = "error"
+    max_length: Annotated[
+        int, typer.Option(min=4, help="Limit in residues; the window size of --long window.", rich_help_panel=INPUT)
+    ] = 2048
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="Slug, hub id, or path; see 'esmkit models list'.", rich_help_panel=MODEL),
+    ] = "esm2-mini"
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)] = "auto"
+    dtype: Annotated[
+        Literal["float32", "float16", "bfloat16"],
+        typer.Option(help="Number format of the model.", rich_help_panel=MODEL),
+    ] = "float32"
+    attention: Annotated[
+        Literal["auto", "eager", "sdpa", "varlen"], typer.Option(help="Attention back end.", rich_help_panel=MODEL)
+    ] = "auto"
+    batch_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens per batch; from free memory.", rich_help_panel=MODEL)
+    ] = None
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.", rich_help_panel=MODEL)] = None
+    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.", rich_help_panel=MODEL)] = False
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File, or directory for shards.", rich_help_panel=OUT)
+    ] = None
+    format: Annotated[
+        str | None,
+        typer.Option(help="parquet, hdf5, npz, safetensors, jsonl or csv; by suffix.", rich_help_panel=OUT),
+    ] = None
+    out_dtype: Annotated[
+        Literal["float32", "float16"], typer.Option(help="Number format of stored floats.", rich_help_panel=OUT)
+    ] = "float32"
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier run at --out.", rich_help_panel=OUT)
+    ] = False
+    shard_residues: Annotated[
+        int | None, typer.Option(min=1, help="Residues per shard; about a minute of work.", rich_help_panel=OUT)
+    ] = None
+    on_error: Annotated[
+        Literal["stop", "skip"],
+        typer.Option(help="After a bad record: stop, or skip it and note it.", rich_help_panel=RUN),
+    ] = "stop"
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.", rich_help_panel=RUN)] = False
+    json: Annotated[
+        bool, typer.Option("--json", help="Machine-readable results or summary on stdout.", rich_help_panel=RUN)
+    ] = False
+
+
+def with_run_options(command: Function) -> Function:
+    """Gives a command the shared options: its `run: RunOptions` parameter becomes options on the command line."""
+    hints = typing.get_type_hints(RunOptions, include_extras=True)
+    shared = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in dataclasses.fields(RunOptions)
+    ]
+    signature = inspect.signature(command, eval_str=True)
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in signature.parameters.items()
+        if name != "run"
+    ]
+
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> Any:
+        run = RunOptions(**{field.name: values.pop(field.name) for field in dataclasses.fields(RunOptions)})
+        return command(run=run, **values)
+
+    wrapper.__signature__ = signature.replace(parameters=[*shared, *own])  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*shared, *own]}
+    return typing.cast(Function, wrapper)
+
+
+def numbers(text: str, *, setting: str) -> tuple[int, ...]:
+    """Integers from a comma-separated option such as `-1,0`.
+
+    Raises:
+        InvalidConfigError: it is no such list.
+
+    Example:
+        >>> numbers("-1, 3", setting="layers")
+        (-1, 3)
+    """
+    from esmkit.errors import InvalidConfigError
+
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        option = setting.replace("_", "-")
+        raise InvalidConfigError(
+            f"--{option} {text!r} is no list of integers; write for example --{option} 1,-1", setting=setting
+        ) from None

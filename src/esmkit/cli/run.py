@@ -1,0 +1,189 @@
+"""What every computing command does: open the input, load the model, run, write, report."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from esmkit import sinks
+from esmkit.alphabet import ResiduePolicy
+from esmkit.batching import LengthPolicy
+from esmkit.cli.options import RunOptions
+from esmkit.cli.progress import Progress
+from esmkit.cli.summary import RunSummary
+from esmkit.config import Settings
+from esmkit.engine import Model, load
+from esmkit.engine.budget import shard_residues
+from esmkit.errors import InvalidConfigError
+from esmkit.inputs import check_unique, from_sequences, open_records
+from esmkit.models import notice
+from esmkit.outputs import Output, OutputOptions, build
+from esmkit.types import Failure, Record, Result
+
+SHARD_RECORDS = 100_000
+OK, SOME_FAILED = 0, 1
+
+Observer = Callable[[Result], None]
+
+
+class Printer(Protocol):
+    """Shows results on stdout when no --out is given."""
+
+    def show(self, item: Result | Failure, *, json: bool) -> None:
+        """One result, in input order."""
+
+
+def execute(
+    run: RunOptions,
+    output_names: Sequence[str],
+    options: OutputOptions,
+    *,
+    observer: Observer | None = None,
+    printer: Printer | None = None,
+) -> int:
+    """Runs a command and returns its exit code.
+
+    Args:
+        run: the shared options.
+        output_names: what to compute.
+        options: options of the outputs.
+        observer: sees every result as it passes, such as a plot.
+        printer: shows results when there is no --out; None means that --out (or an observer) is required.
+
+    Raises:
+        EsmkitError: whatever stops the run; `main` turns it into a message and a code.
+    """
+    _check_sources(run)
+    if run.out is None and printer is None and observer is None:
+        raise InvalidConfigError("name a file or directory for the results: --out results.parquet", setting="out")
+    model = _load(run)
+    job = _Job(run, model, build(output_names, model.shape, options), observer)
+    started = time.perf_counter()
+    with Progress(
+        job.records, [output.masks for output in job.outputs], enabled=not run.quiet, countable=run.source != "-"
+    ) as progress:
+        summary = job.to_files(progress, options) if run.out is not None else job.to_screen(progress, printer)
+    summary.report(time.perf_counter() - started, quiet=run.quiet, json=run.json and run.out is not None)
+    return SOME_FAILED if summary.failures else OK
+
+
+def _check_sources(run: RunOptions) -> None:
+    if bool(run.source) == bool(run.sequence):
+        raise InvalidConfigError("give either INPUT or --sequence, one of the two", setting="source")
+
+
+def _load(run: RunOptions) -> Model:
+    model = load(
+        run.model,
+        device=run.device,
+        dtype=run.dtype,
+        attention=run.attention,
+        batch_tokens=run.batch_tokens,
+        threads=run.threads,
+        length=LengthPolicy(run.long, run.max_length),
+        residues=ResiduePolicy(run.lowercase, run.strip_stop),
+        settings=Settings.from_env(os.environ, offline=run.offline or None),
+    )
+    line = notice(model.engine.loaded)
+    if line and not run.quiet:
+        print(f"esmkit: {line}", file=sys.stderr)  # noqa: T201
+    return model
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One command line, ready to run."""
+
+    run: RunOptions
+    model: Model
+    outputs: list[Output]
+    observer: Observer | None
+
+    def records(self) -> Iterator[Record | Failure]:
+        """The input from its start, ids checked."""
+        run = self.run
+        records = (
+            from_sequences(run.sequence)
+            if run.sequence
+            else open_records(
+                run.source,
+                format=run.input_format,
+                id_column=run.id_column,
+                sequence_column=run.sequence_column,
+            )
+        )
+        return check_unique(records, on_error=run.on_error)
+
+    def to_files(self, progress: Progress, options: OutputOptions) -> RunSummary:
+        """Shards or one file at --out."""
+        run, engine = self.run, self.model.engine
+        assert run.out is not None
+        target = sinks.open_target(
+            run.out,
+            format=run.format,
+            columns=[column for output in self.outputs for column in output.columns()],
+            dtype=run.out_dtype,
+            arguments=self._arguments(options),
+            provenance=engine.provenance,
+            shard_records=SHARD_RECORDS,
+            shard_residues=run.shard_residues or shard_residues(self.model.shape, engine.runner.device),
+            overwrite=run.overwrite,
+        )
+        with target:
+            for shard in target.pending(self.records()):
+                progress.skip_to(shard.first)
+                for item in self._results(shard.records, progress):
+                    shard.write(item)
+                shard.commit()
+            done = target.finish()
+        return RunSummary.of_files(done, progress.residues)
+
+    def to_screen(self, progress: Progress, printer: Printer | None) -> RunSummary:
+        """Results to stdout, or only to the observer."""
+        summary = RunSummary()
+        shown: AbstractContextManager[Any] = progress.above() if printer else nullcontext()
+        with shown:
+            for item in self._results(self.records(), progress):
+                summary.count(item)
+                if printer is not None:
+                    printer.show(item, json=self.run.json)
+        return summary
+
+    def _results(self, records: Iterable[Record | Failure], progress: Progress) -> Iterator[Result | Failure]:
+        """Results of a stretch of the input, seen by progress and observer."""
+        results = self.model.engine.run(
+            records,
+            self.outputs,
+            length=self.model.length,
+            residues=self.model.residues,
+            on_error=self.run.on_error,
+            on_progress=progress.tokens,
+        )
+        for item in results:
+            if isinstance(item, Result):
+                progress.record(item.meta["length"])
+                if self.observer is not None:
+                    self.observer(item)
+            yield item
+
+    def _arguments(self, options: OutputOptions) -> dict[str, Any]:
+        """What changes the results, for the manifest and for resuming."""
+        run = self.run
+        return {
+            "outputs": [output.name for output in self.outputs],
+            "layers": list(options.layers),
+            "attention_layers": options.attention_layers and list(options.attention_layers),
+            "attention_heads": options.attention_heads and list(options.attention_heads),
+            "vocabulary": options.vocabulary,
+            "top_k": options.top_k,
+            "lowercase": run.lowercase,
+            "strip_stop": run.strip_stop,
+            "long": run.long,
+            "max_length": run.max_length,
+            "on_error": run.on_error,
+        }
