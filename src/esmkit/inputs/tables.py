@@ -1,0 +1,148 @@
+"""Tables: CSV and TSV through the standard library, Parquet through pyarrow, row by row with chosen columns.
+
+CSV goes through the standard library and not through pyarrow because it gives a row as soon as its line has come
+through a pipe, knows the line of every row, and never guesses a type: ids such as 007 and 1e5 stay as they are.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import chain
+
+from esmkit.errors import InvalidInputError
+from esmkit.inputs.format import Format
+from esmkit.inputs.source import STDIN, as_utf8, open_text
+from esmkit.types import Origin, Record
+
+DEFAULT_COLUMNS = {"id": ("id", "name", "accession", "entry"), "sequence": ("sequence", "seq")}
+"""Column names that are looked for, in this order and in any case, where the caller names none."""
+_PARQUET_BATCH_ROWS = 1024
+_PARQUET_BUFFER_BYTES = 1 << 18
+
+
+def read_delimited(
+    source: str, *, delimiter: str, id_column: str | None = None, sequence_column: str | None = None
+) -> Iterator[Record]:
+    """Records of a CSV or TSV file, each as soon as its line has been read.
+
+    Args:
+        source: path, or `-` for standard input; plain or compressed.
+        delimiter: the character between two cells.
+        id_column: its name; by default one of `DEFAULT_COLUMNS`, else ids are `row1`, `row2`, ...
+        sequence_column: its name; by default one of `DEFAULT_COLUMNS`.
+
+    Raises:
+        InvalidInputError: the source cannot be read, a column is missing or not unique, or a row is malformed.
+    """
+    with closing(_rows(source, delimiter)) as rows:
+        names = [as_utf8(name) for name in next(rows, (1, []))[1]]
+        if not names:
+            return
+        id_at, sequence_at = _columns(source, names, id_column, sequence_column)
+        for index, (line, row) in enumerate(rows):
+            if len(row) != len(names):
+                raise InvalidInputError(
+                    f"{source}, line {line}: the header names {len(names)} columns and this row has {len(row)}; "
+                    "quote cells that hold the delimiter, and fill missing ones",
+                    source=source,
+                    line=line,
+                )
+            record_id = f"row{index + 1}" if id_at is None else as_utf8(row[id_at])
+            yield Record(index, record_id, row[sequence_at], origin=Origin(source, line))
+
+
+def read_parquet(source: str, *, id_column: str | None = None, sequence_column: str | None = None) -> Iterator[Record]:
+    """Records of a Parquet file, in batches of rows; columns as in `read_delimited`.
+
+    A cell that is null reads as the empty string, a number as its text. The line of a record is its row as if the
+    table had been written as CSV: the first one is 2.
+
+    Raises:
+        InvalidInputError: the source cannot be read, or a column is missing, not unique, or no text.
+    """
+    if source == STDIN:
+        raise InvalidInputError("Parquet is read from its end: give a file, not standard input", source=source)
+    # pyarrow takes a tenth of a second to import, which readers of FASTA need not pay.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # With these two options a column is read piece by piece; by default a whole row group lies in memory.
+        with pq.ParquetFile(source, buffer_size=_PARQUET_BUFFER_BYTES, pre_buffer=False) as table:
+            names = table.schema_arrow.names
+            id_at, sequence_at = _columns(source, names, id_column, sequence_column)
+            wanted = [names[at] for at in (id_at, sequence_at) if at is not None]
+            batches = table.iter_batches(_PARQUET_BATCH_ROWS, columns=wanted)
+            texts = ([batch.column(name).cast(pa.string()).to_pylist() for name in wanted] for batch in batches)
+            rows = chain.from_iterable(zip(*columns, strict=True) for columns in texts)
+            for index, cells in enumerate(rows):
+                record_id = f"row{index + 1}" if id_at is None else cells[0] or ""
+                yield Record(index, record_id, cells[-1] or "", origin=Origin(source, index + 2))
+    except (OSError, pa.ArrowException) as error:
+        raise InvalidInputError(f"cannot read {source} as Parquet: {error}", source=source) from error
+
+
+def _rows(source: str, delimiter: str) -> Generator[tuple[int, list[str]]]:
+    """Rows that are not blank, each with the 1-based line where it starts."""
+    with open_text(source, newline="") as text:
+        rows = csv.reader(text, delimiter=delimiter, strict=True)
+        line = 1
+        try:
+            for row in rows:
+                if row:
+                    yield line, row
+                line = rows.line_num + 1
+        except csv.Error as error:
+            raise InvalidInputError(
+                f"{source}, line {line}: {error}; check the quotes of the row that starts here",
+                source=source,
+                line=line,
+            ) from error
+
+
+def _columns(
+    source: str, names: Sequence[str], id_column: str | None, sequence_column: str | None
+) -> tuple[int | None, int]:
+    """0-based columns of the id, if there is one, and of the sequence."""
+    id_at = _find(source, names, "id", id_column)
+    sequence_at = _find(source, names, "sequence", sequence_column)
+    if sequence_at is None:
+        raise _missing(source, names, "sequence", " or ".join(DEFAULT_COLUMNS["sequence"]))
+    return id_at, sequence_at
+
+
+def _find(source: str, names: Sequence[str], role: str, wanted: str | None) -> int | None:
+    if wanted is None:
+        names = [name.lower() for name in names]
+        wanted = next((name for name in DEFAULT_COLUMNS[role] if name in names), None)
+        if wanted is None:
+            return None
+    elif wanted not in names:
+        raise _missing(source, names, role, repr(wanted))
+    if names.count(wanted) > 1:
+        raise InvalidInputError(
+            f"{source} has {names.count(wanted)} columns named {wanted!r}; rename them, or choose another one with "
+            f"--{role}-column",
+            source=source,
+            line=1,
+        )
+    return names.index(wanted)
+
+
+def _missing(source: str, names: Sequence[str], role: str, wanted: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"{source} has no column {wanted}; its columns are {', '.join(map(repr, names))}: choose one of them with "
+        f"--{role}-column",
+        source=source,
+        line=1,
+    )
+
+
+FORMATS = (
+    Format("csv", (".csv",), partial(read_delimited, delimiter=","), takes_columns=True),
+    Format("tsv", (".tsv", ".tab"), partial(read_delimited, delimiter="\t"), takes_columns=True),
+    Format("parquet", (".parquet",), read_parquet, takes_columns=True),
+)
