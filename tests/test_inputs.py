@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from esmkit.errors import InvalidConfigError, InvalidInputError
-from esmkit.inputs import formats, from_sequences, open_records
+from esmkit.alphabet import clean
+from esmkit.errors import InvalidConfigError, InvalidInputError, UserError
+from esmkit.inputs import check_unique, formats, from_sequences, open_records
 from esmkit.types import Origin, Record
 
 Rows = list[tuple[str, str]]
@@ -162,3 +163,26 @@ def test_sequences_are_named_by_their_place_and_records_keep_their_names() -> No
 def test_what_is_no_sequence_is_an_error_with_its_place(item: Any) -> None:
     with pytest.raises(InvalidInputError, match=f"item 2 is of type {type(item).__name__}; give each"):
         list(from_sequences(["MK", item]))
+
+
+DOCUMENTED = {
+    "odd.fasta": b">sp|P69905|HBA_HUMAN Hemoglobin subunit alpha\nMVLSPADKTN\n\nVKAAWGKVJA\n",
+    "digit.fasta": b">a\nMKT1 LV\n",
+    "comment.fasta": b"# my proteins\n>a\nMK\n",
+    "twice.fasta": b">a\nMK\n>b\nML\n>a\nMV\n",
+    "table.csv": b"protein,aa\na,MK\n",
+    "ragged.csv": b"id,sequence\na,MK\nb,ML,kinase\n",
+    "cut.fasta.gz": gzip.compress(b">a\nMK\n")[:-8],
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_error_reads_as_docs_show_it(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "inputs.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(DOCUMENTED[name])
+    with pytest.raises(UserError) as caught:
+        for record in check_unique(open_records(name)):
+            assert isinstance(record, Record)
+            clean(record)
+    assert f"```text\n{caught.value.message}\n```" in page
