@@ -176,13 +176,17 @@ DOCUMENTED = {
 }
 
 
+def read_strictly(path: str) -> None:
+    for record in check_unique(open_records(path)):
+        assert isinstance(record, Record)
+        clean(record)
+
+
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_error_reads_as_docs_show_it(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[1] / "docs" / "inputs.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     Path(name).write_bytes(DOCUMENTED[name])
     with pytest.raises(UserError) as caught:
-        for record in check_unique(open_records(name)):
-            assert isinstance(record, Record)
-            clean(record)
+        read_strictly(name)
     assert f"```text\n{caught.value.message}\n```" in page
