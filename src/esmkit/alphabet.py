@@ -30,7 +30,7 @@ ALLOWED = STANDARD + NONSTANDARD + GAPS
 
 _CLS_BYTE, _EOS_BYTE, _MASK_BYTE, _NO_TOKEN = 1, 2, 3, 255
 _MASK_CHARACTER = chr(_MASK_BYTE)
-_ANY_MASK = re.compile(re.escape(MASK), re.IGNORECASE)
+_PARTS = re.compile(f"{MASK}|.", re.DOTALL)
 
 
 def _byte_table() -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -146,14 +146,11 @@ def _one_character_each(sequence: str) -> str:
 
 
 def _offence(record: Record, sequence: str) -> InvalidSequenceError:
-    single = _one_character_each(sequence)
-    position, found = next(
-        (number, letter)
-        for number, letter in enumerate(single, start=1)
-        if letter not in ALLOWED and letter != _MASK_CHARACTER
-    )
-    masks_before = single[: position - 1].count(_MASK_CHARACTER)
-    offset = position - 1 + masks_before * (len(MASK) - 1)
+    offset = 0
+    for position, found in enumerate(_PARTS.findall(sequence), start=1):
+        if found not in ALLOWED and found != MASK:
+            break
+        offset += len(found)
     message = (
         f"record {record.id!r}{_place(record, offset)}, position {position}: found {_shown(found)}; {_advice(found)}"
     )

@@ -21,7 +21,6 @@ from esmkit.engine import Model, load
 from esmkit.engine.budget import shard_residues
 from esmkit.errors import InvalidConfigError
 from esmkit.inputs import check_unique, from_sequences, open_records
-from esmkit.models import notice
 from esmkit.outputs import Output, OutputOptions, build
 from esmkit.types import Failure, Record, Result
 
@@ -89,7 +88,7 @@ def _load(run: RunOptions) -> Model:
         residues=ResiduePolicy(run.lowercase, run.strip_stop),
         settings=Settings.from_env(os.environ, offline=run.offline or None),
     )
-    line = notice(model.engine.loaded)
+    line = model.engine.loaded.notice
     if line and not run.quiet:
         print(f"esmkit: {line}", file=sys.stderr)  # noqa: T201
     return model

@@ -15,7 +15,7 @@ from esmkit.engine.jobs import Chunk, Intake, Job
 from esmkit.engine.prefetch import prefetch
 from esmkit.engine.runner import Runner
 from esmkit.errors import EsmkitError, UnsupportedOutputError
-from esmkit.models import Loaded
+from esmkit.models.weights import Loaded
 from esmkit.outputs import Output
 from esmkit.types import Failure, Record, Result, Row
 
@@ -91,7 +91,7 @@ class Engine:
                     on_progress(step)
 
     def _check(self, outputs: Sequence[Output]) -> None:
-        provides = self.loaded.provides
+        provides = self.loaded.family.provides
         for output in outputs:
             lacking = output.requires - provides
             if lacking:

@@ -14,13 +14,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from esmkit import models
 from esmkit.alphabet import ResiduePolicy
 from esmkit.batching import LengthPolicy
 from esmkit.config import Settings
 from esmkit.engine.engine import Engine
 from esmkit.errors import InvalidConfigError
 from esmkit.inputs import from_sequences
+from esmkit.models.save import save_pretrained
+from esmkit.models.weights import load as load_weights
 from esmkit.outputs import OutputOptions, build
 from esmkit.outputs.base import Vocabulary
 from esmkit.types import FloatArray, ModelShape, Record, Result
@@ -90,7 +91,7 @@ def load(
     if dtype not in DTYPES:
         raise InvalidConfigError(f"unknown dtype {dtype!r}; choose from {', '.join(DTYPES)}", setting="dtype")
     settings = settings or Settings.from_env(os.environ)
-    loaded = models.load(str(name), settings=settings, device=choose_device(device), dtype=DTYPES[dtype])
+    loaded = load_weights(str(name), settings=settings, device=choose_device(device), dtype=DTYPES[dtype])
     return Model(Engine(loaded, backend=attention, batch_tokens=batch_tokens), length=length, residues=residues)
 
 
@@ -240,7 +241,7 @@ class Model:
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Writes the weights in Hugging Face format, in the dtype they have here; transformers opens it too."""
-        models.save_pretrained(self.engine.loaded, Path(directory))
+        save_pretrained(self.engine.loaded.module, Path(directory), about=self.engine.loaded.about)
 
     def _one_array(
         self,
