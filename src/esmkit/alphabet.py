@@ -146,11 +146,9 @@ def _one_character_each(sequence: str) -> str:
 
 
 def _offence(record: Record, sequence: str) -> InvalidSequenceError:
-    offset = 0
-    for position, found in enumerate(_PARTS.findall(sequence), start=1):
-        if found not in ALLOWED and found != MASK:
-            break
-        offset += len(found)
+    parts = _PARTS.findall(sequence)
+    index, found = next((index, part) for index, part in enumerate(parts) if part not in ALLOWED and part != MASK)
+    position, offset = index + 1, sum(map(len, parts[:index]))
     message = (
         f"record {record.id!r}{_place(record, offset)}, position {position}: found {_shown(found)}; {_advice(found)}"
     )

@@ -89,10 +89,10 @@ class Chunk:
     num_tokens: int = 0
 
     def add(self, record: Record, job: Job, outputs: Sequence[Output]) -> None:
-        """Takes a record whose sequence may already be in this chunk."""
-        known = self.jobs.setdefault(record.sequence, job)
-        self.entries.append((record, known))
-        if known is job:
+        """Takes a record with a new job, whose rows join the chunk, or with one that the chunk has already."""
+        self.entries.append((record, job))
+        if record.sequence not in self.jobs:
+            self.jobs[record.sequence] = job
             fresh = [(job, row) for row in job.rows(outputs)]
             self.rows += fresh
             self.num_tokens += sum(len(row.tokens) for _, row in fresh)
