@@ -6,6 +6,8 @@ input; 3 out of memory or capacity; 4 weights or model failed; 130 interrupted.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 
@@ -19,6 +21,7 @@ app = typer.Typer(
     help="ESM-2 protein language models on your own machine.",
     epilog="Exit codes: 0 done, 1 some records failed, 2 wrong arguments or input, 3 out of memory, "
     "4 weights or model failed, 130 interrupted.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,23 +34,37 @@ app.add_typer(models.app, name="models", help="List, download and check models."
 
 def main() -> None:
     """Runs the command line and exits with its code; every expected error is one message on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an id that the terminal has no letters for stops nothing
     try:
-        code = app(standalone_mode=False)
+        code = _run()
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        _say("interrupted; finished shards are kept, run the same command again to go on")
+        _say("interrupted; with --out, the same command goes on from the last finished shard")
         _leave(130)
     except BrokenPipeError:
         _leave(0)  # the reader of our output has what it wanted
     except EsmkitError as error:
         _say(f"error: {error.message}")
         _leave(2 if isinstance(error, UserError) else 3 if isinstance(error, CapacityError) else 4)
+    except OSError as error:
+        _say(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
+        _leave(3 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2)
     except Exception as error:
         _leave(_command_line_error(error))
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Runs the command named on the command line; like `app()`, but leaves every exception to `main`."""
+    command = typer.main.get_command(app)
+    with command.make_context("esmkit", sys.argv[1:]) as context:
+        return command.invoke(context) or 0
 
 
 def _command_line_error(error: Exception) -> int:
-    """Shows click's own errors its way; anything else is a bug and keeps its traceback."""
+    """Shows the parser's own errors its way; anything else is a bug and keeps its traceback."""
     show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
     if code is None:
         raise error

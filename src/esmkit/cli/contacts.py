@@ -25,7 +25,13 @@ def contacts(
     from esmkit.cli.run import execute
     from esmkit.outputs import OutputOptions
 
-    return execute(run, ["contacts"], OutputOptions(), observer=ContactPlots(plot) if plot else None)
+    if plot is None:
+        return execute(run, ["contacts"], OutputOptions())
+    plots = ContactPlots(plot)
+    # The target is part of what the run was asked, so that a finished run is not taken for one that also drew.
+    code = execute(run, ["contacts"], OutputOptions(), observer=plots, asked={"plot": str(plot)})
+    plots.finish()
+    return code
 
 
 def register(app: typer.Typer) -> None:

@@ -14,14 +14,14 @@ def embed(
     run: RunOptions,
     layers: Annotated[str, typer.Option(help="Layers 0..N or from the end, e.g. -1 or 0,6,-1.")] = "-1",
     pool: Annotated[
-        Literal["mean", "max", "bos"],
-        typer.Option(help="How residues become one embedding."),
-    ] = "mean",
+        Literal["mean", "max", "bos"] | None,
+        typer.Option(help="How residues become one embedding; mean by default.", show_default=False),
+    ] = None,
     include: Annotated[
         str | None,
         typer.Option(
-            help="What to compute in one pass: mean, max, bos, per_residue, contacts, logits, attentions, log_prob, "
-            "pseudo_log_likelihood."
+            help="In place of --pool, several outputs in one pass, with commas: mean, max, bos, per_residue, contacts, "
+            "logits, attentions, log_prob, pseudo_log_likelihood."
         ),
     ] = None,
 ) -> int:
@@ -30,9 +30,14 @@ def embed(
     Example: esmkit embed proteins.fasta --out embeddings.parquet
     """
     from esmkit.cli.run import execute
+    from esmkit.errors import InvalidConfigError
     from esmkit.outputs import OutputOptions
 
-    names = [name.strip() for name in include.split(",")] if include is not None else [pool]
+    if pool is not None and include is not None:
+        raise InvalidConfigError(
+            f"give either --pool or --include, one of the two: --include {include},{pool}", setting="pool"
+        )
+    names = [name.strip() for name in include.split(",")] if include is not None else [pool or "mean"]
     return execute(run, names, OutputOptions(layers=numbers(layers, setting="layers")))
 
 

@@ -26,14 +26,20 @@ class RunOptions:
     """The shared part of a command line; `cli/run.py` acts on it."""
 
     source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="FASTA, CSV, TSV or Parquet (.gz .zst ...), or - for standard input.")
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="FASTA, CSV, TSV or Parquet (.gz .zst ...), or - for standard input.",
+            show_default=False,
+        ),
     ] = ""
     sequence: Annotated[
         list[str] | None,
-        typer.Option(help="A sequence given directly, instead of INPUT; may be repeated.", rich_help_panel=INPUT),
+        typer.Option(metavar="RESIDUES", help="A sequence, instead of INPUT; may be repeated.", rich_help_panel=INPUT),
     ] = None
     input_format: Annotated[
-        str | None, typer.Option(help="fasta, csv, tsv or parquet; by suffix.", rich_help_panel=INPUT)
+        str | None,
+        typer.Option(help="fasta, csv, tsv or parquet; by default as the suffix says.", rich_help_panel=INPUT),
     ] = None
     id_column: Annotated[
         str | None, typer.Option(help="Column of a table that holds the ids.", rich_help_panel=INPUT)
@@ -67,16 +73,19 @@ class RunOptions:
         Literal["auto", "eager", "sdpa", "varlen"], typer.Option(help="Attention back end.", rich_help_panel=MODEL)
     ] = "auto"
     batch_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Tokens per batch; from free memory.", rich_help_panel=MODEL)
+        int | None,
+        typer.Option(min=1, help="Tokens per batch; by default what suits device and memory.", rich_help_panel=MODEL),
     ] = None
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.", rich_help_panel=MODEL)] = None
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; by default as many as torch takes.", rich_help_panel=MODEL)
+    ] = None
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.", rich_help_panel=MODEL)] = False
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File, or directory for shards.", rich_help_panel=OUT)
     ] = None
     format: Annotated[
         str | None,
-        typer.Option(help="parquet, hdf5, npz, safetensors, jsonl or csv; by suffix.", rich_help_panel=OUT),
+        typer.Option(help="parquet, hdf5, npz, safetensors, jsonl or csv; as the suffix says.", rich_help_panel=OUT),
     ] = None
     out_dtype: Annotated[
         Literal["float32", "float16"], typer.Option(help="Number format of stored floats.", rich_help_panel=OUT)
@@ -85,7 +94,8 @@ class RunOptions:
         bool, typer.Option("--overwrite", help="Replace an earlier run at --out.", rich_help_panel=OUT)
     ] = False
     shard_residues: Annotated[
-        int | None, typer.Option(min=1, help="Residues per shard; about a minute of work.", rich_help_panel=OUT)
+        int | None,
+        typer.Option(min=1, help="Residues per shard; by default about a minute of work.", rich_help_panel=OUT),
     ] = None
     on_error: Annotated[
         Literal["stop", "skip"],

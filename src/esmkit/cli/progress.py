@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from esmkit.alphabet import num_residues
@@ -50,6 +50,7 @@ class Progress:
         self._bar = Bar(
             TextColumn("esmkit"),
             BarColumn(bar_width=None),
+            TaskProgressColumn(),
             TextColumn("{task.fields[residues]:>13,} residues"),
             TextColumn("{task.fields[speed]:>9,.0f}/s"),
             TimeRemainingColumn(compact=True),
@@ -113,9 +114,10 @@ class Progress:
     def _left(self) -> str:
         if not self._total or not self._done_tokens:
             return ""
-        elapsed = time.perf_counter() - self._started
-        seconds = elapsed * max(0, self._total - self._done_tokens) / self._done_tokens
-        return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+        share = min(1.0, self._done_tokens / self._total)
+        seconds = (time.perf_counter() - self._started) * (1 / share - 1)
+        left = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+        return f", {share:.0%}, about {left} left"
 
     def _count(self) -> None:
         try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from esmkit import sinks
@@ -43,6 +44,7 @@ def execute(
     options: OutputOptions,
     *,
     observer: Observer | None = None,
+    asked: Mapping[str, str] | None = None,
     printer: Printer | None = None,
 ) -> int:
     """Runs a command and returns its exit code.
@@ -52,6 +54,7 @@ def execute(
         output_names: what to compute.
         options: options of the outputs.
         observer: sees every result as it passes, such as a plot.
+        asked: what else a resumed run must have been asked, for the observer.
         printer: shows results when there is no --out; None means that --out (or an observer) is required.
 
     Raises:
@@ -61,12 +64,11 @@ def execute(
     if run.out is None and printer is None and observer is None:
         raise InvalidConfigError("name a file or directory for the results: --out results.parquet", setting="out")
     model = _load(run)
-    job = _Job(run, model, build(output_names, model.shape, options), observer)
+    job = _Job(run, model, build(output_names, model.shape, options), options, observer, asked or {})
     started = time.perf_counter()
-    with Progress(
-        job.records, [output.masks for output in job.outputs], enabled=not run.quiet, countable=run.source != "-"
-    ) as progress:
-        summary = job.to_files(progress, options) if run.out is not None else job.to_screen(progress, printer)
+    masks = [output.masks for output in job.outputs]
+    with Progress(job.records, masks, enabled=not run.quiet, countable=_is_readable_twice(run)) as progress:
+        summary = job.to_files(progress) if run.out is not None else job.to_screen(progress, printer)
     summary.report(time.perf_counter() - started, quiet=run.quiet, json=run.json and run.out is not None)
     return SOME_FAILED if summary.failures else OK
 
@@ -74,6 +76,18 @@ def execute(
 def _check_sources(run: RunOptions) -> None:
     if bool(run.source) == bool(run.sequence):
         raise InvalidConfigError("give either INPUT or --sequence, one of the two", setting="source")
+    if run.sequence and (run.input_format or run.id_column or run.sequence_column):
+        raise InvalidConfigError(
+            "--input-format, --id-column and --sequence-column describe INPUT; --sequence takes none of them",
+            setting="sequence",
+        )
+    if run.out is not None and run.out.is_file() and Path(run.source).is_file() and run.out.samefile(run.source):
+        raise InvalidConfigError(f"--out {run.out} is the input itself; choose another --out", setting="out")
+
+
+def _is_readable_twice(run: RunOptions) -> bool:
+    """A pipe, named or not, is empty once it was read."""
+    return bool(run.sequence) or Path(run.source).is_file()
 
 
 def _load(run: RunOptions) -> Model:
@@ -101,7 +115,9 @@ class _Job:
     run: RunOptions
     model: Model
     outputs: list[Output]
+    options: OutputOptions
     observer: Observer | None
+    asked: Mapping[str, str]
 
     def records(self) -> Iterator[Record | Failure]:
         """The input from its start, ids checked."""
@@ -118,7 +134,7 @@ class _Job:
         )
         return check_unique(records, on_error=run.on_error)
 
-    def to_files(self, progress: Progress, options: OutputOptions) -> RunSummary:
+    def to_files(self, progress: Progress) -> RunSummary:
         """Shards or one file at --out."""
         run, engine = self.run, self.model.engine
         assert run.out is not None
@@ -127,7 +143,7 @@ class _Job:
             format=run.format,
             columns=[column for output in self.outputs for column in output.columns()],
             dtype=run.out_dtype,
-            arguments=self._arguments(options),
+            arguments=self._arguments(),
             provenance=engine.provenance,
             shard_records=SHARD_RECORDS,
             shard_residues=run.shard_residues or shard_residues(self.model.shape, engine.runner.device),
@@ -170,12 +186,12 @@ class _Job:
                     self.observer(item)
             yield item
 
-    def _arguments(self, options: OutputOptions) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, Any]:
         """What changes the results, for the manifest and for resuming."""
-        run = self.run
+        run, options = self.run, self.options
         return {
             "outputs": [output.name for output in self.outputs],
-            "layers": list(options.layers),
+            "layers": [self.model.shape.layer(layer) for layer in options.layers],
             "attention_layers": options.attention_layers and list(options.attention_layers),
             "attention_heads": options.attention_heads and list(options.attention_heads),
             "vocabulary": options.vocabulary,
@@ -185,4 +201,5 @@ class _Job:
             "long": run.long,
             "max_length": run.max_length,
             "on_error": run.on_error,
+            **self.asked,
         }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json as json_module
+import sys
 from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 import typer
+from rich.cells import cell_len, set_cell_size
 
 from esmkit.types import Failure, Result
 
@@ -47,13 +49,17 @@ class ScalarTable(Table):
 
     def header(self, first: Result) -> str:
         """Column names."""
-        names = [f"{name:>21}" for name, value in first.arrays.items() if isinstance(value, float)]
+        names = (f"{name:>{_width(name)}}" for name, value in first.arrays.items() if isinstance(value, float))
         return f"{'id':{ID_WIDTH}} {'length':>6} {' '.join(names)}"
 
     def lines(self, result: Result) -> list[str]:
         """One line."""
-        values = [f"{value:>21.4f}" for value in result.arrays.values() if isinstance(value, float)]
-        return [f"{short(result.id):{ID_WIDTH}} {result.meta['length']:>6} {' '.join(values)}"]
+        values = (f"{v:>{_width(name)}.4f}" for name, v in result.arrays.items() if isinstance(v, float))
+        return [f"{id_cell(result.id)} {result.meta['length']:>6} {' '.join(values)}"]
+
+
+def _width(name: str) -> int:
+    return max(len(name), 10)
 
 
 class PredictionTable(Table):
@@ -64,7 +70,7 @@ class PredictionTable(Table):
         return f"{'id':{ID_WIDTH}} {'position':>8}  residues, most probable first"
 
     def lines(self, result: Result) -> list[str]:
-        """Masks, then the sequence in lines of 60."""
+        """Masks, then the sequence in lines of 48, each with its first position."""
         arrays = result.arrays
         rows = zip(
             arrays["masked_positions"], arrays["predicted_residues"], arrays["predicted_probabilities"], strict=True
@@ -72,16 +78,21 @@ class PredictionTable(Table):
         lines = []
         for position, residues, probabilities in rows:
             best = " ".join(f"{letter} {share:.3f}" for letter, share in zip(residues, probabilities, strict=True))
-            lines.append(f"{short(result.id):{ID_WIDTH}} {position:>8}  {best}")
+            lines.append(f"{id_cell(result.id)} {position:>8}  {best}")
         filled = str(arrays["filled_sequence"])
         return lines + [
-            f"{'':{ID_WIDTH}} {start + 1:>8}  {filled[start : start + 48]}" for start in range(0, len(filled), 48)
+            f"{'  filled':{ID_WIDTH}} {start + 1:>8}  {filled[start : start + 48]}"
+            for start in range(0, len(filled), 48)
         ]
 
 
-def short(record_id: str) -> str:
-    """An id cut to the width of its column."""
-    return record_id if len(record_id) <= ID_WIDTH else f"{record_id[: ID_WIDTH - 1]}…"
+def id_cell(record_id: str) -> str:
+    """An id in its column: a terminal shows the part that fits, a file or pipe gets all of it."""
+    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in record_id)
+    width = cell_len(shown)
+    if width > ID_WIDTH and sys.stdout.isatty():
+        return f"{set_cell_size(shown, ID_WIDTH - 1)}…"
+    return set_cell_size(shown, max(width, ID_WIDTH))
 
 
 def _plain(arrays: Any) -> dict[str, Any]:
