@@ -14,7 +14,8 @@ from esmkit.layers import attention
 from esmkit.layers.block import NORM_EPS, Block
 from esmkit.layers.heads import ContactHead, ContactSum, LMHead
 from esmkit.layers.layout import Layout
-from esmkit.layers.rotary import Rotary
+from esmkit.layers.rotary import BASE, Rotary
+from esmkit.models.base import FAIR_ESM, TRANSFORMERS, Checkpoint, ConfigRules, Family, FileFormat, KeyMap
 from esmkit.types import Features, ModelShape, Needs
 
 VOCABULARY = 33
@@ -140,3 +141,144 @@ class _Watcher:
     def contacts(self) -> list[torch.Tensor]:
         """Contact probabilities per row."""
         return [row_sum.probabilities() for row_sum in self.sums]
+
+
+_FAIR_ATTENTION = "layers.{i}.self_attn"
+# Module names: (ours, transformers' EsmForMaskedLM, fair-esm's ESM2).
+_MODULES = (
+    ("embedding", "esm.embeddings.word_embeddings", "embed_tokens"),
+    ("blocks.{i}.attention_norm", "esm.encoder.layer.{i}.attention.LayerNorm", "layers.{i}.self_attn_layer_norm"),
+    (
+        "blocks.{i}.qkv",
+        "esm.encoder.layer.{i}.attention.self.query|key|value",
+        f"{_FAIR_ATTENTION}.q_proj|k_proj|v_proj",
+    ),
+    ("blocks.{i}.out", "esm.encoder.layer.{i}.attention.output.dense", f"{_FAIR_ATTENTION}.out_proj"),
+    ("blocks.{i}.ffn_norm", "esm.encoder.layer.{i}.LayerNorm", "layers.{i}.final_layer_norm"),
+    ("blocks.{i}.up", "esm.encoder.layer.{i}.intermediate.dense", "layers.{i}.fc1"),
+    ("blocks.{i}.down", "esm.encoder.layer.{i}.output.dense", "layers.{i}.fc2"),
+    ("final_norm", "esm.encoder.emb_layer_norm_after", "emb_layer_norm_after"),
+    ("lm_head", "lm_head", "lm_head"),
+    ("lm_head.dense", "lm_head.dense", "lm_head.dense"),
+    ("lm_head.norm", "lm_head.layer_norm", "lm_head.layer_norm"),
+    ("contact_head", "esm.contact_head.regression", "contact_head.regression"),
+)
+_NOT_ESM2 = "this is no ESM-2 checkpoint: ESM-1, ESM-1b, ESM-1v, ESM C and ESMFold are other models"
+_HF_LAYER_ROTARY = "esm.encoder.layer.{i}.attention.self.rotary_embeddings.inv_freq"
+
+
+def _inverse_frequencies(shape: ModelShape) -> dict[str, torch.Tensor]:
+    """Rotary frequencies per layer: public checkpoints hold them, and transformers reports them missing if not."""
+    exponents_J = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
+    inv_freq_J = 1.0 / BASE**exponents_J
+    return {_HF_LAYER_ROTARY.format(i=layer): inv_freq_J.clone() for layer in range(shape.num_layers)}
+
+
+_TRANSFORMERS = FileFormat(
+    config=ConfigRules(
+        required={
+            "model_type": "esm",
+            "position_embedding_type": "rotary",
+            "token_dropout": True,
+            "vocab_size": VOCABULARY,
+            "mask_token_id": MASK_ID,
+            "layer_norm_eps": NORM_EPS,
+        },
+        assumed={
+            "emb_layer_norm_before": False,
+            "is_folding_model": False,
+            "tie_word_embeddings": True,
+            "hidden_act": "gelu",
+            "pad_token_id": 1,
+            "rope_theta": BASE,
+        },
+        layers="num_hidden_layers",
+        width="hidden_size",
+        heads="num_attention_heads",
+        ffn="intermediate_size",
+        advice=_NOT_ESM2,
+    ),
+    keys=KeyMap(
+        modules={ours: theirs for ours, theirs, _ in _MODULES},
+        rewrites=(
+            (r"^(?=(embeddings|encoder|contact_head|pooler|rotary_embeddings)\.)", "esm."),  # saved from EsmModel
+            (r"LayerNorm\.gamma$", "LayerNorm.weight"),  # transformers 5 saves the names of TensorFlow
+            (r"LayerNorm\.beta$", "LayerNorm.bias"),
+        ),
+        unused=(
+            r"esm\.embeddings\.position_ids",
+            # Public ESM-2 files carry a position table that was never trained nor used (transformers PR 39063).
+            r"esm\.embeddings\.position_embeddings\.weight",
+            # transformers 5 writes one rotary table, literally under "layer.*".
+            r"esm\.(encoder\.layer\.(\d+|\*)\.attention\.self\.)?rotary_embeddings\.inv_freq",
+            r"esm\.pooler\.dense\.(weight|bias)",
+        ),
+        tied={
+            "lm_head.decoder.weight": "esm.embeddings.word_embeddings.weight",
+            "lm_head.decoder.bias": "lm_head.bias",
+        },
+    ),
+    complete="a complete checkpoint has encoder, LM head and contact head: in transformers, save an EsmForMaskedLM",
+    derived=_inverse_frequencies,
+)
+
+_FAIR_ESM = FileFormat(
+    config=ConfigRules(
+        required={"token_dropout": True},
+        assumed={},
+        layers="encoder_layers",
+        width="encoder_embed_dim",
+        heads="encoder_attention_heads",
+        ffn="encoder_ffn_embed_dim",
+        advice=_NOT_ESM2,
+    ),
+    keys=KeyMap(
+        modules={ours: theirs for ours, _, theirs in _MODULES},
+        rewrites=((r"^encoder\.(sentence_encoder\.)?", ""),),  # names of the training code
+        unused=(r"layers\.\d+\.self_attn\.rot_emb\.inv_freq",),
+        tied={"lm_head.weight": "embed_tokens.weight"},
+    ),
+    complete="a fair-esm checkpoint is NAME.pt with NAME-contact-regression.pt beside it",
+)
+
+_SHA256 = {
+    "esm2-8m": {"model.safetensors": "c78322372c5f2a2db07ff6df20637701d82eb255aa32e2623c2db18553db28d9"},
+    "esm2-35m": {"model.safetensors": "da93c01fb49062629d1e9040290fda26b7a69bb3daaccf8c2c16adf509f086d8"},
+    "esm2-650m": {"esm2_t33_650M_UR50D.pt": "c89758ebab0cecd17aebf8fae7a3000f56cac3e544606e1f8780696c00b8cf16"},
+}
+
+
+def _checkpoint(slug: str, name: str, sizes: tuple[int, int, int], parameters: int) -> Checkpoint:
+    return Checkpoint(
+        slug=slug,
+        name=name,
+        shape=ModelShape(*sizes),
+        hub_id=f"facebook/{name}",
+        parameters=parameters,
+        licence="MIT",
+        sha256=_SHA256.get(slug, {}),
+    )
+
+
+def _activation_bytes(shape: ModelShape, bytes_per_number: int) -> int:
+    """Most at once, in the feed-forward: x, q, k, v, norm(x), input and output of GELU: 13 D; measured 13.1 to 13.4."""
+    return 14 * shape.width * bytes_per_number
+
+
+FAMILY = Family(
+    name="esm2",
+    title="ESM-2",
+    provides=frozenset({"representations", "logits", "contacts", "attentions"}),
+    max_residues=2048,
+    checkpoints=(
+        _checkpoint("esm2-8m", "esm2_t6_8M_UR50D", (6, 320, 20), 7_512_474),
+        _checkpoint("esm2-35m", "esm2_t12_35M_UR50D", (12, 480, 20), 33_501_394),
+        _checkpoint("esm2-150m", "esm2_t30_150M_UR50D", (30, 640, 20), 148_140_154),
+        _checkpoint("esm2-650m", "esm2_t33_650M_UR50D", (33, 1280, 20), 651_043_254),
+        _checkpoint("esm2-3b", "esm2_t36_3B_UR50D", (36, 2560, 40), 2_839_005_634),
+        _checkpoint("esm2-15b", "esm2_t48_15B_UR50D", (48, 5120, 40), 15_129_100_194),
+    ),
+    formats={TRANSFORMERS: _TRANSFORMERS, FAIR_ESM: _FAIR_ESM},
+    build=Esm2,
+    activation_bytes=_activation_bytes,
+)
