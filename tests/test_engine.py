@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ import torch
 
 from esmkit import alphabet
 from esmkit.batching import LengthPolicy
-from esmkit.engine import Engine, Model, prefetch
+from esmkit.engine import Engine, Model, prefetch, threads
 from esmkit.engine.budget import free_bytes, shard_residues, token_budget
 from esmkit.errors import (
     DeviceMemoryError,
@@ -412,3 +414,32 @@ def test_half_precision_stays_close_and_is_finite(load_tiny: LoadTiny) -> None:
         half = load_tiny(dtype=dtype).embed(sequence, pool="per_residue")
         assert half.dtype == np.float32
         assert np.abs(half - full).max() < tolerance * np.abs(full).max()
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),
+    ],
+)
+def test_threads_follow_the_quota_of_the_container(files: dict[str, str], cpus: int | None, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    present = len(os.sched_getaffinity(0))
+    assert threads.usable_cpus(tmp_path) == (present if cpus is None else min(cpus, present))
+
+
+def test_threads_are_set_as_asked() -> None:
+    before = torch.get_num_threads()
+    try:
+        assert threads.set_threads(1) == 1 == torch.get_num_threads()
+        assert threads.set_threads(None) == 1
+        with pytest.raises(InvalidConfigError):
+            threads.set_threads(0)
+    finally:
+        torch.set_num_threads(before)

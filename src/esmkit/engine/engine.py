@@ -28,7 +28,7 @@ class Engine:
 
     Args:
         loaded: the model and its provenance, on its device.
-        backend: attention back end: auto, eager, sdpa or varlen.
+        backend: attention back end: auto, eager, sdpa, native or varlen.
         batch_tokens: tokens per batch; None chooses from the device and its free memory.
     """
 
@@ -36,7 +36,7 @@ class Engine:
         from esmkit import __version__
 
         self.loaded = loaded
-        self.runner = Runner(loaded.module, backend=backend)
+        self.runner = Runner(loaded.module, loaded.shape.head_dim, backend=backend)
         self.batch_tokens = token_budget(loaded.shape, self.runner.device, self.runner.dtype, asked=batch_tokens)
         self.provenance: dict[str, Any] = {
             **loaded.provenance,

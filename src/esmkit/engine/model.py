@@ -18,6 +18,7 @@ from esmkit.alphabet import ResiduePolicy
 from esmkit.batching import LengthPolicy
 from esmkit.config import Settings
 from esmkit.engine.engine import Engine
+from esmkit.engine.threads import set_threads
 from esmkit.errors import InvalidConfigError
 from esmkit.inputs import from_sequences
 from esmkit.models.save import save_pretrained
@@ -67,9 +68,9 @@ def load(
             or a fair-esm `.pt` file. Weights must be on this machine: see `esmkit models pull`.
         device: auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1, mps.
         dtype: float32, float16 or bfloat16.
-        attention: auto, eager, sdpa or varlen.
+        attention: auto, eager, sdpa, native or varlen.
         batch_tokens: tokens per batch; chosen from the device's free memory by default.
-        threads: CPU threads of this process; torch's choice by default.
+        threads: CPU threads of this process; what the container allows by default.
         length: limit and policy for long sequences.
         residues: what may be repaired in sequences.
         settings: where weights are kept; from the environment by default.
@@ -84,10 +85,7 @@ def load(
         >>> model.embed("MKTAYIAKQR").shape == (model.width,)
         True
     """
-    if threads is not None:
-        if threads < 1:
-            raise InvalidConfigError(f"threads must be at least 1, not {threads}", setting="threads")
-        torch.set_num_threads(threads)
+    set_threads(threads)
     if dtype not in DTYPES:
         raise InvalidConfigError(f"unknown dtype {dtype!r}; choose from {', '.join(DTYPES)}", setting="dtype")
     settings = settings or Settings.from_env(os.environ)

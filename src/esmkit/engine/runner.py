@@ -21,11 +21,11 @@ RowOutcome = RowParts | EsmkitError
 class Runner:
     """Runs batches on the device of the module; splits a batch that does not fit and tries again."""
 
-    def __init__(self, module: torch.nn.Module, *, backend: str = "auto") -> None:
+    def __init__(self, module: torch.nn.Module, head_dim: int, *, backend: str = "auto") -> None:
         parameter = next(module.parameters())
         self.module = module
         self.device, self.dtype = parameter.device, parameter.dtype
-        self.backend = choose_backend(backend, self.device, self.dtype)
+        self.backend = choose_backend(backend, self.device, self.dtype, head_dim)
 
     def run(self, rows: Sequence[Row], names: Sequence[str], outputs: Sequence[Output]) -> list[RowOutcome]:
         """What every row gave, in the order of the rows; a failure costs no other row more than it must.
