@@ -41,7 +41,7 @@ def main() -> None:
         code = _run()
         sys.stdout.flush()
     except KeyboardInterrupt:
-        _say("interrupted; with --out, the same command goes on from the last finished shard")
+        _say("interrupted; run it again to go on from the last shard in --out")
         _leave(130)
     except BrokenPipeError:
         _leave(0)  # the reader of our output has what it wanted
