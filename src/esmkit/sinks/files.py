@@ -1,0 +1,128 @@
+"""Files that appear whole or not at all, and a lock on the folder of a run."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import socket
+from collections.abc import Collection
+from pathlib import Path
+
+from esmkit.errors import InvalidConfigError
+
+MANIFEST, FAILURES, LOCK = "manifest.json", "failures.jsonl", ".lock"
+_OURS = re.compile(r"shard-\d{5,}\.\w+|\.(shard-\d{5,}\.\w+|assembled\.\w+|manifest\.json|failures\.jsonl)\.tmp")
+
+
+def shard_name(number: int, suffix: str) -> str:
+    """The file of a shard, e.g. `shard-00012.parquet`; numbers start at 0."""
+    return f"shard-{number:05d}{suffix}"
+
+
+def temporary(path: Path) -> Path:
+    """Where a file is written before it is published under its own name."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def publish(temp: Path, path: Path) -> None:
+    """Give a complete file its name, in one step, after its bytes are safe on the disk."""
+    _sync(temp)
+    temp.replace(path)
+    _sync(path.parent)
+
+
+def write_whole(path: Path, text: str, *, temp: Path | None = None) -> None:
+    """Write a small file so that a reader sees the old text or the new one, never a part."""
+    temp = temp or temporary(path)
+    try:
+        temp.write_text(text, encoding="utf-8", newline="\n")
+        publish(temp, path)
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(folder: Path, *, keep: Collection[str]) -> None:
+    """Delete shards that the run does not know and temporary files that a killed run left; touch nothing else."""
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name) and path.name not in keep:
+            path.unlink()
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that holds something, but no run.
+
+    Raises:
+        InvalidConfigError: the folder is not empty and has no manifest, or the path is no folder.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InvalidConfigError(f"{folder} is not a directory; choose another --out", setting="out")
+    names = {path.name for path in folder.iterdir()} - {LOCK, temporary(Path(MANIFEST)).name}
+    if names and MANIFEST not in names:
+        raise InvalidConfigError(
+            f"{folder} is not empty and holds no run of esmkit (no {MANIFEST}; found {min(names)!r}); nothing there "
+            "was touched: choose another --out or an empty directory",
+            setting="out",
+        )
+
+
+class FolderLock:
+    """One process at a time writes into a folder; the folder is made when missing.
+
+    The lock belongs to the open file, so it ends with the process, however that ends.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LOCK
+        while True:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("a+", encoding="utf-8")
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._file.seek(0)
+                holder = self._file.read() or "another process"
+                self._file.close()
+                raise InvalidConfigError(
+                    f"{holder} is writing to {folder}; wait until it is done or choose another --out", setting="out"
+                ) from None
+            if self._is_current():
+                break
+            self._file.close()
+        self._file.truncate(0)
+        self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        self._file.flush()
+
+    def _is_current(self) -> bool:
+        """False when the previous holder deleted the file between our opening and locking it."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+        except FileNotFoundError:
+            return False
+
+    @property
+    def released(self) -> bool:
+        """Whether another process may hold the folder by now."""
+        return self._file.closed
+
+    def release(self) -> None:
+        """Delete the lock file and let the next process in."""
+        self._path.unlink(missing_ok=True)
+        self._file.close()
