@@ -16,7 +16,7 @@ import torch
 
 from esmkit import alphabet
 from esmkit.batching import LengthPolicy
-from esmkit.engine import Engine, Model, prefetch, threads
+from esmkit.engine import Engine, Model, budget, prefetch, threads
 from esmkit.engine.budget import free_bytes, shard_residues, token_budget
 from esmkit.errors import (
     DeviceMemoryError,
@@ -396,15 +396,21 @@ def test_library_shapes(tiny: Model) -> None:
     assert tiny.embed([]) == []
 
 
-def test_token_budget_follows_free_memory_and_device() -> None:
-    shape = ModelShape(33, 1280, 20)
+def test_token_budget_follows_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     assert free_bytes(cpu) > 0
-    assert token_budget(shape, cpu, torch.float32, asked=17) == 17
-    assert 64 <= token_budget(shape, cpu, torch.float32) <= 4096
+    assert token_budget(1000, cpu, asked=17) == 17
+    monkeypatch.setattr(budget, "free_bytes", lambda device: 2_000_000)
+    assert token_budget(1000, cpu) == 512
+    monkeypatch.setattr(budget, "free_bytes", lambda device: 1 << 40)
+    assert token_budget(1000, cpu) == budget.CPU_TOKENS
     with pytest.raises(InvalidConfigError):
-        token_budget(shape, cpu, torch.float32, asked=0)
-    assert shard_residues(shape, cpu) < shard_residues(ModelShape(6, 320, 20), cpu)
+        token_budget(1000, cpu, asked=0)
+
+
+def test_shards_of_larger_models_hold_fewer_residues() -> None:
+    cpu = torch.device("cpu")
+    assert shard_residues(ModelShape(33, 1280, 20), cpu) < shard_residues(ModelShape(6, 320, 20), cpu)
 
 
 def test_half_precision_stays_close_and_is_finite(load_tiny: LoadTiny) -> None:

@@ -11,8 +11,9 @@ import torch
 
 from esmkit import alphabet
 from esmkit.engine import Model
-from esmkit.layers.attention import BACKENDS, sdpa
+from esmkit.layers import attention, linear, native
 from esmkit.layers.layout import Layout
+from esmkit.layers.rotary import Rotary
 from esmkit.outputs import OutputOptions
 from esmkit.types import Needs
 from tests.conftest import TINY, LoadTiny
@@ -20,6 +21,7 @@ from tests.conftest import TINY, LoadTiny
 NUM_LAYERS, WIDTH, NUM_HEADS = TINY
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 ALL_TOKENS = alphabet.ALLOWED
+CPU_BACKENDS = ["eager", "sdpa", *(["native"] if native.available() else [])]
 SEQUENCES = [
     ALL_TOKENS,
     "M",
@@ -62,12 +64,12 @@ def test_tokens_equal_fair_esm() -> None:
     assert compared == sum(alphabet.num_residues(sequence) + 2 for sequence in SEQUENCES)
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
 def test_every_layer_equals_fair_esm(
-    load_tiny: LoadTiny, reference_outputs: list[dict[str, Any]], attention: str
+    load_tiny: LoadTiny, reference_outputs: list[dict[str, Any]], backend: str
 ) -> None:
     layers = list(range(NUM_LAYERS + 1))
-    ours = load_tiny(backend=attention).embed(SEQUENCES, layers=layers, pool="per_residue")
+    ours = load_tiny(backend=backend).embed(SEQUENCES, layers=layers, pool="per_residue")
     compared = 0
     for layer in layers:
         for mine, reference in zip(ours[layer], reference_outputs, strict=True):
@@ -148,18 +150,34 @@ def test_packed_batch_equals_single_in_any_order_with_any_mates(load_tiny: LoadT
 def test_padded_sdpa_for_other_devices_equals_row_by_row() -> None:
     layout = Layout.of((0, 3, 4, 17, 40), "cpu")
     q, k, v = torch.randn(3, 40, 5, 8, generator=torch.Generator().manual_seed(1)).unbind()
-    from esmkit.layers.attention import _sdpa_padded
+    padded, by_row = attention._sdpa_padded(q, k, v, layout), attention._sdpa_by_row(q, k, v, layout)
+    torch.testing.assert_close(padded, by_row, atol=1e-6, rtol=1e-6)
 
-    torch.testing.assert_close(_sdpa_padded(q, k, v, layout), sdpa(q, k, v, layout), atol=1e-6, rtol=1e-6)
 
-
-def test_every_cpu_backend_gives_the_same_attention() -> None:
+@pytest.mark.parametrize("name", CPU_BACKENDS)
+def test_every_cpu_backend_gives_the_same_attention(name: str) -> None:
     layout = Layout.of((0, 3, 4, 17, 1100), "cpu")
-    q, k, v = torch.randn(3, 1100, 2, 16, generator=torch.Generator().manual_seed(2)).unbind()
-    answers = {name: attend(q, k, v, layout) for name, attend in BACKENDS.items() if name != "varlen"}
-    assert len(answers) >= 2
-    for answer in answers.values():
-        torch.testing.assert_close(answer, answers["eager"], atol=1e-5, rtol=1e-5)
+    rotary = Rotary.of(layout.positions(), 16, torch.float32)
+    qkv = torch.randn(1100, 3, 2, 16, generator=torch.Generator().manual_seed(2))
+    answer = attention.BACKENDS[name](qkv.clone(), rotary, layout)
+    torch.testing.assert_close(answer, attention.eager(qkv.clone(), rotary, layout), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_linear_gelu_equals_the_plain_expression(fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not fused:
+        monkeypatch.setattr(linear, "_fused", lambda: None)
+    layer, x = torch.nn.Linear(32, 48), torch.randn(70, 32)
+    with torch.inference_mode():
+        expected = torch.nn.functional.gelu(layer(x))
+        torch.testing.assert_close(linear.linear_gelu(x, layer), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_add_linear_is_the_residual_sum() -> None:
+    layer, x, residual = torch.nn.Linear(32, 48), torch.randn(70, 32), torch.randn(70, 48)
+    with torch.inference_mode():
+        expected = residual + layer(x)
+        torch.testing.assert_close(linear.add_linear_(residual, x, layer), expected, atol=1e-6, rtol=1e-6)
 
 
 def test_token_dropout_scales_each_row_by_its_own_masks(tiny: Model) -> None:

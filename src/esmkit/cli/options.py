@@ -70,7 +70,8 @@ class RunOptions:
         typer.Option(help="Number format of the model.", rich_help_panel=MODEL),
     ] = "float32"
     attention: Annotated[
-        Literal["auto", "eager", "sdpa", "native", "varlen"], typer.Option(help="Attention back end.", rich_help_panel=MODEL)
+        Literal["auto", "eager", "sdpa", "native", "varlen"],
+        typer.Option(help="Attention back end.", rich_help_panel=MODEL),
     ] = "auto"
     batch_tokens: Annotated[
         int | None,

@@ -12,17 +12,14 @@ from esmkit.types import ModelShape
 CPU_TOKENS = 4096
 GPU_TOKENS = 65_536
 FREE_SHARE = 0.5
-LIVE_WIDTHS = 16
-"""Activations alive at once, in units of the width: the stream, norm, qkv, attention output, and twice the FFN."""
 
 
-def token_budget(shape: ModelShape, device: torch.device, dtype: torch.dtype, *, asked: int | None = None) -> int:
+def token_budget(per_token_bytes: int, device: torch.device, *, asked: int | None = None) -> int:
     """Tokens per batch for this model on this device.
 
     Args:
-        shape: sizes of the model.
+        per_token_bytes: memory that one token needs while the model runs.
         device: where it runs.
-        dtype: of the weights.
         asked: what the user chose; only checked.
 
     Raises:
@@ -32,7 +29,6 @@ def token_budget(shape: ModelShape, device: torch.device, dtype: torch.dtype, *,
         if asked < 1:
             raise InvalidConfigError(f"batch tokens must be at least 1, not {asked}", setting="batch_tokens")
         return asked
-    per_token_bytes = LIVE_WIDTHS * shape.width * dtype.itemsize
     fits = int(FREE_SHARE * free_bytes(device) / per_token_bytes)
     most = min(fits, GPU_TOKENS if device.type == "cuda" else CPU_TOKENS)
     return max(64, 1 << (most.bit_length() - 1))  # a power of two: little noise in free memory changes nothing

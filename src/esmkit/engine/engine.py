@@ -37,7 +37,8 @@ class Engine:
 
         self.loaded = loaded
         self.runner = Runner(loaded.module, loaded.shape.head_dim, backend=backend)
-        self.batch_tokens = token_budget(loaded.shape, self.runner.device, self.runner.dtype, asked=batch_tokens)
+        per_token_bytes = loaded.family.activation_bytes(loaded.shape, self.runner.dtype.itemsize)
+        self.batch_tokens = token_budget(per_token_bytes, self.runner.device, asked=batch_tokens)
         self.provenance: dict[str, Any] = {
             **loaded.provenance,
             "attention": self.runner.backend,

@@ -1,7 +1,8 @@
-"""Self-attention over packed rows: one interface, three back ends.
+"""Self-attention over packed rows: one interface, four back ends.
 
-`eager` is the reference and the only one that can show attention maps; `sdpa` runs anywhere; `varlen` is torch's
-variable-length flash attention on CUDA in 16 bit.
+`eager` is the reference and the only one that can show attention maps; `sdpa` runs anywhere; `native` is our compiled
+kernel for fp32 on a CPU; `varlen` is torch's variable-length flash attention on CUDA in 16 bit. Each takes queries,
+keys and values as the projection wrote them, and may overwrite them.
 
 Shape suffixes: T packed tokens, H heads, K head_dim, R rows, S tokens of one row, h a chunk of heads.
 """
@@ -16,7 +17,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from esmkit.errors import InvalidConfigError
+from esmkit.layers import native
 from esmkit.layers.layout import Layout
+from esmkit.layers.rotary import Rotary
 
 MAP_ELEMENTS = 2**20
 """Attention weights held at once by `eager`: one head at S = 1024, more heads of shorter rows (4 MB in fp32)."""
@@ -29,17 +32,13 @@ class MapWatcher(Protocol):
         """Called once per row and chunk of heads, heads in order."""
 
 
-Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Layout], torch.Tensor]
+Attend = Callable[[torch.Tensor, Rotary, Layout], torch.Tensor]
+"""(qkv [T, 3, H, K], rotary tables, layout) -> [T, H, K]."""
 
 
-def eager(
-    q_THK: torch.Tensor,
-    k_THK: torch.Tensor,
-    v_THK: torch.Tensor,
-    layout: Layout,
-    watcher: MapWatcher | None = None,
-) -> torch.Tensor:
+def eager(qkv_T3HK: torch.Tensor, rotary: Rotary, layout: Layout, watcher: MapWatcher | None = None) -> torch.Tensor:
     """softmax(q k^T / sqrt(K)) v, written out; softmax in fp32. Holds MAP_ELEMENTS weights at a time."""
+    q_THK, k_THK, v_THK = rotary.rotated_(qkv_T3HK)
     out_THK = torch.empty_like(q_THK)
     scale = 1.0 / math.sqrt(q_THK.shape[-1])
     for row, (start, stop) in enumerate(layout.spans):
@@ -61,11 +60,11 @@ def _softmax_(scores_hSS: torch.Tensor) -> torch.Tensor:
     return scores_hSS.div_(scores_hSS.sum(-1, keepdim=True))
 
 
-def sdpa(q_THK: torch.Tensor, k_THK: torch.Tensor, v_THK: torch.Tensor, layout: Layout) -> torch.Tensor:
+def sdpa(qkv_T3HK: torch.Tensor, rotary: Rotary, layout: Layout) -> torch.Tensor:
     """torch's scaled_dot_product_attention: row by row on a CPU, one padded call elsewhere."""
-    if layout.num_rows == 1 or q_THK.device.type == "cpu":
-        return _sdpa_by_row(q_THK, k_THK, v_THK, layout)
-    return _sdpa_padded(q_THK, k_THK, v_THK, layout)
+    q_THK, k_THK, v_THK = rotary.rotated_(qkv_T3HK)
+    by_row = layout.num_rows == 1 or qkv_T3HK.device.type == "cpu"
+    return (_sdpa_by_row if by_row else _sdpa_padded)(q_THK, k_THK, v_THK, layout)
 
 
 def _sdpa_by_row(q_THK: torch.Tensor, k_THK: torch.Tensor, v_THK: torch.Tensor, layout: Layout) -> torch.Tensor:
@@ -87,38 +86,49 @@ def _sdpa_padded(q_THK: torch.Tensor, k_THK: torch.Tensor, v_THK: torch.Tensor, 
     return out_RSHK[row_T, layout.positions()]
 
 
-def varlen(q_THK: torch.Tensor, k_THK: torch.Tensor, v_THK: torch.Tensor, layout: Layout) -> torch.Tensor:
+def varlen(qkv_T3HK: torch.Tensor, rotary: Rotary, layout: Layout) -> torch.Tensor:
     """torch.nn.attention.varlen: flash attention over packed rows, CUDA, fp16 or bf16.
 
     Split-KV is off, so that a row's answer does not depend on its batch mates, bit for bit.
     """
     from torch.nn.attention.varlen import varlen_attn
 
+    q_THK, k_THK, v_THK = rotary.rotated_(qkv_T3HK)
     cu, longest = layout.cu_seqlens, layout.max_tokens
     out_THK = varlen_attn(q_THK, k_THK, v_THK, cu, cu, longest, longest, num_splits=1)
     assert isinstance(out_THK, torch.Tensor)  # a tuple only with return_aux
     return out_THK
 
 
-BACKENDS: dict[str, Attend] = {"eager": eager, "sdpa": sdpa, "varlen": varlen}
+def compiled(qkv_T3HK: torch.Tensor, rotary: Rotary, layout: Layout) -> torch.Tensor:
+    """Our CPU kernel: rotation and attention in one pass, a row's answer the same bit for bit in any company."""
+    return native.attend_rotary(qkv_T3HK, rotary.cos_T1J[:, 0], rotary.sin_T1J[:, 0], layout.bounds)
 
 
-def choose_backend(name: str, device: torch.device, dtype: torch.dtype) -> str:
+BACKENDS: dict[str, Attend] = {"eager": eager, "sdpa": sdpa, "native": compiled, "varlen": varlen}
+
+
+def choose_backend(name: str, device: torch.device, dtype: torch.dtype, head_dim: int) -> str:
     """The back end for `auto`, or `name` if this device and dtype can run it.
 
     Raises:
-        InvalidConfigError: unknown name, or `varlen` without CUDA in 16 bit.
+        InvalidConfigError: unknown name, or a back end that cannot run here.
     """
-    fits_varlen = device.type == "cuda" and dtype in (torch.float16, torch.bfloat16)
+    runs = {
+        "varlen": device.type == "cuda" and dtype in (torch.float16, torch.bfloat16),
+        "native": device.type == "cpu" and dtype == torch.float32 and head_dim % 8 == 0 and native.available(),
+        "sdpa": True,
+        "eager": True,
+    }
     if name == "auto":
-        return "varlen" if fits_varlen else "sdpa"
-    if name not in BACKENDS:
-        choices = ", ".join(["auto", *BACKENDS])
+        return next(each for each, fits in runs.items() if fits)
+    if name not in runs:
+        choices = ", ".join(["auto", *runs])
         raise InvalidConfigError(f"unknown attention back end {name!r}; choose from {choices}", setting="attention")
-    if name == "varlen" and not fits_varlen:
+    if not runs[name]:
+        needs = "CUDA with float16 or bfloat16" if name == "varlen" else "the compiled kernel, a CPU and float32"
         raise InvalidConfigError(
-            f"attention back end 'varlen' needs CUDA with float16 or bfloat16, not {device.type} with {dtype}; "
-            "use 'sdpa' or 'auto'",
+            f"attention back end {name!r} needs {needs}; this is {device.type} with {dtype}: use 'sdpa' or 'auto'",
             setting="attention",
         )
     return name

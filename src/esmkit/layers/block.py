@@ -6,11 +6,11 @@ Shape suffixes: T packed tokens, D width, H heads, K head_dim, F = 4 D.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from esmkit.layers.attention import Attend
 from esmkit.layers.layout import Layout
+from esmkit.layers.linear import add_linear_, linear_gelu
 from esmkit.layers.rotary import Rotary
 
 NORM_EPS = 1e-5
@@ -31,11 +31,11 @@ class Block(nn.Module):
 
     def forward(self, x_TD: torch.Tensor, layout: Layout, rotary: Rotary, attend: Attend) -> torch.Tensor:
         """The layer's output, written over `x_TD`, which the caller gives away."""
+        x_TD = self._attention(x_TD, layout, rotary, attend)
+        return add_linear_(x_TD, linear_gelu(self.ffn_norm(x_TD), self.up), self.down)
+
+    def _attention(self, x_TD: torch.Tensor, layout: Layout, rotary: Rotary, attend: Attend) -> torch.Tensor:
+        """A function of its own, so that queries, keys and values are gone before the feed-forward needs memory."""
         num_tokens, width = x_TD.shape
-        qkv = self.qkv(self.attention_norm(x_TD)).view(num_tokens, 3, self.num_heads, -1)
-        q_THK, k_THK, v_THK = qkv.unbind(1)
-        rotary.rotate_(q_THK)
-        rotary.rotate_(k_THK)
-        x_TD += self.out(attend(q_THK, k_THK, v_THK, layout).reshape(num_tokens, width))
-        x_TD += self.down(F.gelu(self.up(self.ffn_norm(x_TD))))
-        return x_TD
+        qkv_T3HK = self.qkv(self.attention_norm(x_TD)).view(num_tokens, 3, self.num_heads, -1)
+        return add_linear_(x_TD, attend(qkv_T3HK, rotary, layout).view(num_tokens, width), self.out)

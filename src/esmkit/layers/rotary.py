@@ -26,6 +26,13 @@ class Rotary:
         angles_TJ = positions_T.to(torch.float32)[:, None] * (1.0 / BASE**exponents_J)
         return cls(angles_TJ.cos()[:, None].to(dtype), angles_TJ.sin()[:, None].to(dtype))
 
+    def rotated_(self, qkv_T3HK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values as views, queries and keys rotated in place."""
+        q_THK, k_THK, v_THK = qkv_T3HK.unbind(1)
+        self.rotate_(q_THK)
+        self.rotate_(k_THK)
+        return q_THK, k_THK, v_THK
+
     def rotate_(self, x_THK: torch.Tensor) -> None:
         """Rotates queries or keys in place: (a, b) -> (a cos - b sin, b cos + a sin) over the two halves."""
         a_THJ, b_THJ = x_THK.chunk(2, dim=-1)
