@@ -33,15 +33,16 @@ _MASK_CHARACTER = chr(_MASK_BYTE)
 _PARTS = re.compile(f"{MASK}|.", re.DOTALL)
 
 
-def _byte_table() -> np.ndarray[Any, np.dtype[np.uint8]]:
-    table = np.full(256, _NO_TOKEN, dtype=np.uint8)
+def _byte_table() -> bytes:
+    table = bytearray([_NO_TOKEN]) * 256
     for letter in ALLOWED:
         table[ord(letter)] = ID_OF[letter]
-    table[[_CLS_BYTE, _EOS_BYTE, _MASK_BYTE]] = CLS_ID, EOS_ID, MASK_ID
-    return table
+    table[_CLS_BYTE], table[_EOS_BYTE], table[_MASK_BYTE] = CLS_ID, EOS_ID, MASK_ID
+    return bytes(table)
 
 
 _TABLE = _byte_table()
+_BETWEEN = chr(_EOS_BYTE) + chr(_CLS_BYTE)
 _IS_BAD = str.maketrans("", "", ALLOWED)
 
 
@@ -123,7 +124,7 @@ def tokenize(sequences: str | Sequence[str]) -> np.ndarray[Any, np.dtype[np.uint
         sequences: one sequence or several, each accepted by `clean`.
 
     Returns:
-        uint8 [T], T = sum of (residues + 2).
+        uint8 [T], T = sum of (residues + 2), read-only.
 
     Raises:
         ValueError: a character has no token; `clean` gives users the better message first.
@@ -132,13 +133,11 @@ def tokenize(sequences: str | Sequence[str]) -> np.ndarray[Any, np.dtype[np.uint
         >>> tokenize("MK<mask>").tolist()
         [0, 20, 15, 32, 2]
     """
-    parts = [sequences] if isinstance(sequences, str) else sequences
-    joint = f"{chr(_EOS_BYTE)}{chr(_CLS_BYTE)}".join(parts)
-    text = f"{chr(_CLS_BYTE)}{_one_character_each(joint)}{chr(_EOS_BYTE)}" if parts else ""
-    ids = _TABLE[np.frombuffer(text.encode("latin-1", "replace"), dtype=np.uint8)]
-    if ids.size and ids.max() == _NO_TOKEN:
+    joint = sequences if isinstance(sequences, str) else _BETWEEN.join(sequences)
+    ids = _one_character_each(joint).encode("latin-1", "replace").translate(_TABLE)
+    if _NO_TOKEN in ids:
         raise ValueError("a sequence holds a character that has no token; pass records through clean() first")
-    return ids
+    return np.frombuffer(b"%c%b%c" % (CLS_ID, ids, EOS_ID), dtype=np.uint8)
 
 
 def _one_character_each(sequence: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Literal
 
@@ -11,12 +11,13 @@ import torch
 from esmkit.alphabet import ResiduePolicy
 from esmkit.batching import LengthPolicy, pack
 from esmkit.engine.budget import token_budget
-from esmkit.engine.jobs import Chunk, Intake, Job
+from esmkit.engine.jobs import Chunk, Intake, Job, Plan
 from esmkit.engine.prefetch import prefetch
 from esmkit.engine.runner import Runner
 from esmkit.errors import EsmkitError, UnsupportedOutputError
 from esmkit.models.weights import Loaded
 from esmkit.outputs import Output
+from esmkit.outputs.base import Merge
 from esmkit.types import Failure, Record, Result, Row
 
 CHUNK_BATCHES = 4
@@ -76,18 +77,19 @@ class Engine:
         """
         length = length or LengthPolicy()
         self._check(outputs)
+        plan = Plan(tuple(outputs))
         intake = Intake(
-            outputs,
+            plan,
             residues or ResiduePolicy(),
             length,
             CHUNK_BATCHES * self.batch_tokens,
             stop_at_failure=on_error == "stop",
         )
-        steps = prefetch(self._steps(intake.chunks(records), outputs), depth=CHUNK_BATCHES)
+        steps = prefetch(self._steps(intake.chunks(records), plan), depth=CHUNK_BATCHES)
         with closing(steps):
             for step in steps:
                 if isinstance(step, Chunk):
-                    yield from self._emit(step, outputs, on_error)
+                    yield from self._emit(step, plan, on_error)
                 elif on_progress is not None:
                     on_progress(step)
 
@@ -103,19 +105,22 @@ class Engine:
                     choices=sorted(provides),
                 )
 
-    def _steps(self, chunks: Iterable[Chunk], outputs: Sequence[Output]) -> Iterator[Chunk | int]:
+    def _steps(self, chunks: Iterable[Chunk], plan: Plan) -> Iterator[Chunk | int]:
         """Tokens done after every batch, and each chunk when all its rows are."""
-        plain = [output for output in outputs if not output.masks]
-        masking = [output for output in outputs if output.masks]
         with closing(prefetch(chunks, depth=1)) as ready:
             for chunk in ready:
-                yield from self._compute([entry for entry in chunk.rows if entry[1].masked is None], plain)
-                yield from self._compute([entry for entry in chunk.rows if entry[1].masked is not None], masking)
+                yield from self._compute(
+                    [entry for entry in chunk.rows if entry[1].masked is None], plan.plain, plan.merges
+                )
+                yield from self._compute(
+                    [entry for entry in chunk.rows if entry[1].masked is not None], plan.masking, plan.merges
+                )
                 chunk.rows.clear()
                 yield chunk
 
-    def _compute(self, entries: list[tuple[Job, Row]], outputs: Sequence[Output]) -> Iterator[int]:
-        merges = {name: part.merge for output in outputs for name, part in output.parts().items()}
+    def _compute(
+        self, entries: list[tuple[Job, Row]], outputs: Sequence[Output], merges: Mapping[str, Merge]
+    ) -> Iterator[int]:
         for batch in pack([len(row.tokens) for _, row in entries], self.batch_tokens):
             members = [entries[index] for index in batch]
             rows, names = [row for _, row in members], [job.record_id for job, _ in members]
@@ -127,16 +132,14 @@ class Engine:
                     job.take(row, name, merges[name], value)
             yield sum(len(row.tokens) for row in rows)
 
-    def _emit(
-        self, chunk: Chunk, outputs: Sequence[Output], on_error: Literal["stop", "skip"]
-    ) -> Iterator[Result | Failure]:
+    def _emit(self, chunk: Chunk, plan: Plan, on_error: Literal["stop", "skip"]) -> Iterator[Result | Failure]:
         for entry in chunk.entries:
             if isinstance(entry, Failure):
                 outcome: Result | Failure = entry
             elif entry[1].error is not None:
                 outcome = Failure(entry[0].index, entry[0].id, entry[1].error)
             else:
-                outcome = entry[1].result(entry[0], outputs, self.provenance)
+                outcome = entry[1].result(entry[0], plan, self.provenance)
             if isinstance(outcome, Failure) and on_error == "stop":
                 raise outcome.error
             yield outcome

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,38 @@ from esmkit.errors import EsmkitError, UnsupportedOutputError
 from esmkit.outputs import Output
 from esmkit.outputs.base import Merge
 from esmkit.types import Failure, FloatArray, IntArray, Record, Result, Row
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The outputs of a run, and what is asked of them for every record, worked out once."""
+
+    outputs: tuple[Output, ...]
+
+    @cached_property
+    def plain(self) -> tuple[Output, ...]:
+        """Outputs of the plain row."""
+        return tuple(output for output in self.outputs if not output.masks)
+
+    @cached_property
+    def masking(self) -> tuple[Output, ...]:
+        """Outputs of masked rows."""
+        return tuple(output for output in self.outputs if output.masks)
+
+    @cached_property
+    def checks(self) -> tuple[Callable[[Record], None], ...]:
+        """What outputs demand of a record, for those that demand something."""
+        return tuple(output.check for output in self.outputs if type(output).check is not Output.check)
+
+    @cached_property
+    def merges(self) -> dict[str, Merge]:
+        """How each part of a row joins the record."""
+        return {name: part.merge for output in self.outputs for name, part in output.parts().items()}
+
+    @cached_property
+    def finishers(self) -> tuple[tuple[Output, tuple[str, ...]], ...]:
+        """Each output with the names of its parts."""
+        return tuple((output, tuple(output.parts())) for output in self.outputs)
 
 
 @dataclass(slots=True)
@@ -36,16 +69,16 @@ class Job:
     parts: dict[str, Any] = field(default_factory=dict)
     error: EsmkitError | None = None
 
-    def rows(self, outputs: Sequence[Output]) -> Iterator[Row]:
+    def rows(self, plan: Plan) -> Iterator[Row]:
         """The plain rows if an output wants them, then the masked rows if an output wants those."""
         plain = window_rows(self.ids, self.spans)
-        if any(not output.masks for output in outputs):
+        if plan.plain:
             yield from plain
-        masking = [output for output in outputs if output.masks]
-        positions = sorted({index for output in masking for index in output.positions(self.ids)})
-        for row in plain:
-            inside = (index - row.start for index in positions)
-            yield from (masked_row(row, index) for index in inside if 0 <= index < row.num_residues)
+        if plan.masking:
+            positions = sorted({index for output in plan.masking for index in output.positions(self.ids)})
+            for row in plain:
+                inside = (index - row.start for index in positions)
+                yield from (masked_row(row, index) for index in inside if 0 <= index < row.num_residues)
 
     def take(self, row: Row, name: str, merge: Merge, value: FloatArray) -> None:
         """Merges one part of one row into the record."""
@@ -71,11 +104,11 @@ class Job:
         else:
             whole[row.start : row.start + row.num_residues] += value * weights[:, None]
 
-    def result(self, record: Record, outputs: Sequence[Output], provenance: dict[str, Any]) -> Result:
+    def result(self, record: Record, plan: Plan, provenance: dict[str, Any]) -> Result:
         """The answer for a record of this job."""
         arrays: dict[str, Any] = {}
-        for output in outputs:
-            arrays.update(output.finish({name: self.parts[name] for name in output.parts()}, self.ids))
+        for output, names in plan.finishers:
+            arrays.update(output.finish({name: self.parts[name] for name in names}, self.ids))
         return Result(record.index, record.id, arrays, {**self.meta, "provenance": provenance})
 
 
@@ -88,21 +121,21 @@ class Chunk:
     rows: list[tuple[Job, Row]] = field(default_factory=list)
     num_tokens: int = 0
 
-    def add(self, record: Record, job: Job, outputs: Sequence[Output]) -> None:
+    def add(self, record: Record, job: Job, plan: Plan) -> None:
         """Takes a record with a new job, whose rows join the chunk, or with one that the chunk has already."""
         self.entries.append((record, job))
         if record.sequence not in self.jobs:
             self.jobs[record.sequence] = job
-            fresh = [(job, row) for row in job.rows(outputs)]
-            self.rows += fresh
-            self.num_tokens += sum(len(row.tokens) for _, row in fresh)
+            for row in job.rows(plan):
+                self.rows.append((job, row))
+                self.num_tokens += len(row.tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
     """How records become jobs."""
 
-    outputs: Sequence[Output]
+    plan: Plan
     residues: ResiduePolicy
     length: LengthPolicy
     chunk_tokens: int
@@ -135,9 +168,9 @@ class Intake:
             return
         try:
             record = alphabet.clean(item, self.residues)
-            for output in self.outputs:
-                output.check(record)
-            chunk.add(record, chunk.jobs.get(record.sequence) or self._job(record), self.outputs)
+            for check in self.plan.checks:
+                check(record)
+            chunk.add(record, chunk.jobs.get(record.sequence) or self._job(record), self.plan)
         except EsmkitError as error:
             chunk.entries.append(Failure(item.index, item.id, error))
 
@@ -157,7 +190,7 @@ class Intake:
         return Job(record.id, ids, spans, meta)
 
     def _check_windows(self, record: Record) -> None:
-        for output in self.outputs:
+        for output in self.plan.outputs:
             if any(part.merge == "none" for part in output.parts().values()):
                 raise UnsupportedOutputError(
                     f"record {record.id!r} is longer than {self.length.limit} residues, and {output.name} relates "

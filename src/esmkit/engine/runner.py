@@ -72,9 +72,10 @@ class Runner:
         for output in outputs:
             computed = output.compute(features, rows)
             for name, part in output.parts().items():
-                for row, array in enumerate(_split(computed[name], part.axis, features)):
-                    parts[row][name] = array
-                    finite[row] &= _is_finite(array)
+                arrays, finite_rows = _split(computed[name], part.axis, features)
+                finite &= finite_rows
+                for row_parts, array in zip(parts, arrays, strict=True):
+                    row_parts[name] = array
         return [each if ok else self._not_finite(name) for each, ok, name in zip(parts, finite, names, strict=True)]
 
     def _not_finite(self, name: str) -> ModelExecutionError:
@@ -96,21 +97,31 @@ def _too_large(row: Row, name: str, device: torch.device) -> DeviceMemoryError:
     )
 
 
-def _split(values: Any, axis: str, features: Features) -> list[FloatArray]:
-    """One host array per row, copied off the device in one go where the rows lie in one tensor."""
-    if axis == "each":
-        return [_to_host(value) for value in values]
-    host = _to_host(values)
+def _split(
+    values: Any, axis: str, features: Features
+) -> tuple[Sequence[FloatArray], np.ndarray[Any, np.dtype[np.bool]]]:
+    """One host array per row, and whether its values are finite.
+
+    Rows that lie in one tensor leave the device in one copy. NaN or Inf shows in a sum at once; only where a sum is not
+    finite the values are looked into, because large ones may overflow it.
+    """
     if axis == "rows":
-        return list(host)
-    return [host[start + 1 : stop - 1] for start, stop in features.layout.spans]
+        host = _to_host(values)
+        sums = host.reshape(len(host), -1).sum(axis=1)
+        arrays: Sequence[FloatArray] = list(host)
+    elif axis == "residues":
+        host = _to_host(values)
+        arrays = [host[start + 1 : stop - 1] for start, stop in features.layout.spans]
+        sums = np.array([array.sum() for array in arrays])
+    else:
+        arrays = [_to_host(value) for value in values]
+        sums = np.array([array.sum() for array in arrays])
+    finite = np.isfinite(sums)
+    for row in np.flatnonzero(~finite).tolist():
+        finite[row] = np.isfinite(arrays[row]).all()
+    return arrays, finite
 
 
 def _to_host(tensor: torch.Tensor) -> FloatArray:
     array: FloatArray = tensor.to(device="cpu", dtype=torch.float32).numpy()
     return array
-
-
-def _is_finite(array: FloatArray) -> bool:
-    """Whether no value is NaN or Inf; the sum tells at once, and only a sum that overflowed is looked into."""
-    return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())

@@ -61,15 +61,11 @@ class Layout:
         """
         for column in self.columns:
             value = result.arrays.get(column.name)
-            try:
-                with np.errstate(over="raise"):
-                    array = np.asarray(value, dtype=self.numpy_type(column))
-            except FloatingPointError:
-                raise InvalidConfigError(
-                    f"record {result.id!r}: {column.name} holds a value beyond 65504, the largest that float16 can "
-                    "store; use float32",
-                    setting="dtype",
-                ) from None
+            wanted = self.numpy_type(column)
+            if isinstance(value, np.ndarray) and value.dtype == wanted:
+                array = value
+            else:
+                array = _converted(value, wanted, column, result)
             if value is None or not _fits(array.shape, column):
                 raise ModelExecutionError(
                     f"record {result.id!r}: {column.name} should have the shape {column.shape}, found "
@@ -83,6 +79,18 @@ class Layout:
         key = record_key(result.id)
         for column, array in self.arrays(result):
             yield key if len(self.columns) == 1 else f"{key}/{column.name}", array
+
+
+def _converted(value: Any, wanted: type[np.generic], column: Column, result: Result) -> Array:
+    try:
+        with np.errstate(over="raise"):
+            return np.asarray(value, dtype=wanted)
+    except FloatingPointError:
+        raise InvalidConfigError(
+            f"record {result.id!r}: {column.name} holds a value beyond 65504, the largest that float16 can store; "
+            "use float32",
+            setting="dtype",
+        ) from None
 
 
 def _fits(shape: tuple[int, ...], column: Column) -> bool:
