@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Literal
 
@@ -14,14 +15,15 @@ from esmkit.engine.budget import token_budget
 from esmkit.engine.jobs import Chunk, Intake, Job, Plan
 from esmkit.engine.prefetch import prefetch
 from esmkit.engine.runner import Runner
-from esmkit.errors import EsmkitError, UnsupportedOutputError
+from esmkit.errors import UnsupportedOutputError
 from esmkit.models.weights import Loaded
 from esmkit.outputs import Output
-from esmkit.outputs.base import Merge
 from esmkit.types import Failure, Record, Result, Row
 
 CHUNK_BATCHES = 4
 """Batches of look-ahead: rows are sorted by length within so many batches, and results leave together."""
+REPORT_EVERY_S = 0.05
+"""Between two reports of progress: a hand-over between threads for every small batch would cost more than the batch."""
 
 
 class Engine:
@@ -66,7 +68,7 @@ class Engine:
             length: limit and policy for long sequences; an error above 2,048 residues by default.
             residues: what may be repaired in a sequence; nothing by default.
             on_error: `stop` raises at the first record that has no answer; `skip` yields a Failure in its place.
-            on_progress: called with the tokens of every finished batch, in the caller's thread.
+            on_progress: called in the caller's thread with the tokens computed since the last call.
 
         Yields:
             One Result per record, or a Failure under `skip`.
@@ -106,31 +108,31 @@ class Engine:
                 )
 
     def _steps(self, chunks: Iterable[Chunk], plan: Plan) -> Iterator[Chunk | int]:
-        """Tokens done after every batch, and each chunk when all its rows are."""
+        """Tokens done, now and then, and each chunk when all its rows are; the consumer can stop at every step."""
+        done, reported_at = 0, 0.0
         with closing(prefetch(chunks, depth=1)) as ready:
             for chunk in ready:
-                yield from self._compute(
-                    [entry for entry in chunk.rows if entry[1].masked is None], plan.plain, plan.merges
-                )
-                yield from self._compute(
-                    [entry for entry in chunk.rows if entry[1].masked is not None], plan.masking, plan.merges
-                )
+                for tokens in self._compute(chunk.rows, plan):
+                    done += tokens
+                    if time.monotonic() - reported_at > REPORT_EVERY_S:
+                        yield done
+                        done, reported_at = 0, time.monotonic()
                 chunk.rows.clear()
                 yield chunk
+                if done:
+                    yield done
+                    done = 0
 
-    def _compute(
-        self, entries: list[tuple[Job, Row]], outputs: Sequence[Output], merges: Mapping[str, Merge]
-    ) -> Iterator[int]:
-        for batch in pack([len(row.tokens) for _, row in entries], self.batch_tokens):
-            members = [entries[index] for index in batch]
-            rows, names = [row for _, row in members], [job.record_id for job, _ in members]
-            for (job, row), outcome in zip(members, self.runner.run(rows, names, outputs), strict=True):
-                if isinstance(outcome, EsmkitError):
-                    job.error = job.error or outcome
-                    continue
-                for name, value in outcome.items():
-                    job.take(row, name, merges[name], value)
-            yield sum(len(row.tokens) for row in rows)
+    def _compute(self, entries: list[tuple[Job, Row]], plan: Plan) -> Iterator[int]:
+        """Runs plain and masked rows, in batches of their own; the tokens of each batch."""
+        for outputs, masked in ((plan.plain, False), (plan.masking, True)):
+            chosen = [entry for entry in entries if (entry[1].masked is not None) is masked]
+            for batch in pack([len(row.tokens) for _, row in chosen], self.batch_tokens):
+                members = [chosen[index] for index in batch]
+                rows, names = [row for _, row in members], [job.record_id for job, _ in members]
+                for (job, row), outcome in zip(members, self.runner.run(rows, names, outputs), strict=True):
+                    job.accept(row, outcome, plan)
+                yield sum(len(row.tokens) for row in rows)
 
     def _emit(self, chunk: Chunk, plan: Plan, on_error: Literal["stop", "skip"]) -> Iterator[Result | Failure]:
         for entry in chunk.entries:

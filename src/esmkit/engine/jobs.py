@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -79,6 +79,14 @@ class Job:
             for row in plain:
                 inside = (index - row.start for index in positions)
                 yield from (masked_row(row, index) for index in inside if 0 <= index < row.num_residues)
+
+    def accept(self, row: Row, outcome: Mapping[str, FloatArray] | EsmkitError, plan: Plan) -> None:
+        """What a row of this record gave; the first error stays."""
+        if isinstance(outcome, EsmkitError):
+            self.error = self.error or outcome
+            return
+        for name, value in outcome.items():
+            self.take(row, name, plan.merges[name], value)
 
     def take(self, row: Row, name: str, merge: Merge, value: FloatArray) -> None:
         """Merges one part of one row into the record."""
