@@ -232,6 +232,16 @@ def test_long_sequences_say_what_was_done(esmkit: Esmkit, tmp_path: Path, policy
     assert rows[1]["long"] is None
 
 
+def test_a_table_marks_what_was_not_computed_as_a_whole(esmkit: Esmkit, tmp_path: Path) -> None:
+    fasta = write_fasta(tmp_path / "long.fasta", [("long", "MKTAYIAKQR" * 12), ("short", "MKTA")])
+    options = ("--method", "log_prob", "--long", "truncate", "--max-length", "100")
+    rows = [line.split() for line in esmkit("likelihood", fasta, *options).out.splitlines()]
+    assert [(row[0], row[1], row[3:]) for row in rows[1:]] == [("long", "120", ["truncate"]), ("short", "4", [])]
+    long, short = map(json.loads, esmkit("likelihood", fasta, *options, "--json").out.splitlines())
+    assert long["long"] == {"policy": "truncate", "windows": [[1, 100]]}
+    assert "long" not in short
+
+
 def test_progress_is_plain_lines_where_there_is_no_terminal(
     esmkit: Esmkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

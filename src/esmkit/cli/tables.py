@@ -27,12 +27,15 @@ class Table(ABC):
         if isinstance(item, Failure):
             return
         if json:
-            typer.echo(json_module.dumps({"id": item.id, "length": item.meta["length"], **_plain(item.arrays)}))
+            about = {name: item.meta[name] for name in ("length", "long") if name in item.meta}
+            typer.echo(json_module.dumps({"id": item.id, **about, **_plain(item.arrays)}))
             return
         if not self._started:
             typer.echo(self.header(item))
             self._started = True
-        for line in self.lines(item):
+        *lines, last = self.lines(item)
+        long = item.meta.get("long")
+        for line in (*lines, f"{last}  {long['policy']}" if long else last):
             typer.echo(line)
 
     @abstractmethod
