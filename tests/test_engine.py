@@ -306,6 +306,19 @@ def test_progress_counts_every_token(tiny: Model) -> None:
     assert sum(seen) == (5 + 4) + (3 * 5 + 2 * 4)
 
 
+def test_batches_in_flight_change_nothing(load_tiny: LoadTiny) -> None:
+    sequences = [random_sequence(length) for length in (50, 3, 120, 1, 7, 90, 2, 60)]
+    model = load_tiny(batch_tokens=64)
+    names = ["mean", "contacts", "pseudo_log_likelihood"]
+    expected = run(model, sequences, names)
+    model.engine.runner.depth = 3
+    for found, one in zip(run(model, sequences, names), expected, strict=True):
+        assert isinstance(found, Result)
+        assert isinstance(one, Result)
+        for name, array in found.arrays.items():
+            np.testing.assert_array_equal(array, one.arrays[name])
+
+
 def test_prefetch_passes_items_then_the_error() -> None:
     def items() -> Iterator[int]:
         yield from (1, 2)

@@ -17,6 +17,7 @@ def version(
     import torch
 
     from esmkit import __version__
+    from esmkit.layers import native
 
     facts = {
         "esmkit": __version__,
@@ -25,6 +26,7 @@ def version(
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
+        "kernel": native.level() or "none",
         "cuda": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }
     if json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from esmkit.batching import LengthPolicy, pack
 from esmkit.engine.budget import token_budget
 from esmkit.engine.jobs import Chunk, Intake, Job, Plan
 from esmkit.engine.prefetch import prefetch
-from esmkit.engine.runner import Runner
+from esmkit.engine.runner import Launched, Runner
 from esmkit.errors import UnsupportedOutputError
 from esmkit.models.weights import Loaded
 from esmkit.outputs import Output
@@ -125,14 +126,23 @@ class Engine:
 
     def _compute(self, entries: list[tuple[Job, Row]], plan: Plan) -> Iterator[int]:
         """Runs plain and masked rows, in batches of their own; the tokens of each batch."""
+        launched: deque[tuple[list[tuple[Job, Row]], Launched]] = deque()
         for outputs, masked in ((plan.plain, False), (plan.masking, True)):
             chosen = [entry for entry in entries if (entry[1].masked is not None) is masked]
             for batch in pack([len(row.tokens) for _, row in chosen], self.batch_tokens):
                 members = [chosen[index] for index in batch]
                 rows, names = [row for _, row in members], [job.record_id for job, _ in members]
-                for (job, row), outcome in zip(members, self.runner.run(rows, names, outputs), strict=True):
-                    job.accept(row, outcome, plan)
-                yield sum(len(row.tokens) for row in rows)
+                launched.append((members, self.runner.launch(rows, names, outputs)))
+                if len(launched) >= self.runner.depth:
+                    yield self._collect(*launched.popleft(), plan)
+        while launched:
+            yield self._collect(*launched.popleft(), plan)
+
+    def _collect(self, members: list[tuple[Job, Row]], launched: Launched, plan: Plan) -> int:
+        """Hands the answers of a batch to their jobs; the tokens of the batch."""
+        for (job, row), outcome in zip(members, self.runner.collect(launched), strict=True):
+            job.accept(row, outcome, plan)
+        return sum(len(row.tokens) for _, row in members)
 
     def _emit(self, chunk: Chunk, plan: Plan, on_error: Literal["stop", "skip"]) -> Iterator[Result | Failure]:
         for entry in chunk.entries:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,20 +13,44 @@ from esmkit.batching import collate
 from esmkit.errors import DeviceMemoryError, EsmkitError, ModelExecutionError
 from esmkit.layers.attention import choose_backend
 from esmkit.outputs import Output
-from esmkit.types import Features, FloatArray, Needs, Row
+from esmkit.types import FloatArray, Needs, Row
 
 RowParts = dict[str, FloatArray]
 RowOutcome = RowParts | EsmkitError
 
 
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A batch on its way: queued on the device, its answers being copied to the host; `Runner.collect` waits for it.
+
+    Attributes:
+        arrays: part -> host tensor, or one per row, not to be read before `ready`.
+        ready: CUDA event after the last copy; None where copies are done at once.
+        error: why there is nothing to collect.
+    """
+
+    rows: Sequence[Row]
+    names: Sequence[str]
+    outputs: Sequence[Output]
+    spans: Sequence[tuple[int, int]] = ()
+    arrays: Mapping[str, Any] = field(default_factory=dict)
+    ready: torch.cuda.Event | None = None
+    error: RuntimeError | None = None
+
+
 class Runner:
-    """Runs batches on the device of the module; splits a batch that does not fit and tries again."""
+    """Runs batches on the device of the module; splits a batch that does not fit and tries again.
+
+    Attributes:
+        depth: batches to launch before the first is collected, so that a GPU computes while the host packs and merges.
+    """
 
     def __init__(self, module: torch.nn.Module, head_dim: int, *, backend: str = "auto") -> None:
         parameter = next(module.parameters())
         self.module = module
         self.device, self.dtype = parameter.device, parameter.dtype
         self.backend = choose_backend(backend, self.device, self.dtype, head_dim)
+        self.depth = 2 if self.device.type == "cuda" else 1
 
     def run(self, rows: Sequence[Row], names: Sequence[str], outputs: Sequence[Output]) -> list[RowOutcome]:
         """What every row gave, in the order of the rows; a failure costs no other row more than it must.
@@ -39,21 +64,36 @@ class Runner:
             Per row its parts, or: DeviceMemoryError when it does not fit alone, ModelExecutionError when its values
             are not finite, or when the model failed on the batch it was in.
         """
+        return self.collect(self.launch(rows, names, outputs))
+
+    def launch(self, rows: Sequence[Row], names: Sequence[str], outputs: Sequence[Output]) -> Launched:
+        """Starts a batch; on a GPU it returns before the answer is there. Never raises for what a batch does."""
         try:
-            return self._run(rows, names, outputs)
+            return self._launch(rows, names, outputs)
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
-                failure = ModelExecutionError(f"the model failed: {error}", records=dict.fromkeys(names))
-                return [failure] * len(rows)
-            if len(rows) == 1:
-                return [_too_large(rows[0], names[0], self.device)]
+            return Launched(rows, names, outputs, error=error)
+
+    def collect(self, launched: Launched) -> list[RowOutcome]:
+        """Waits for a launched batch; see `run`."""
+        error = launched.error
+        if error is None:
+            try:
+                return self._collect(launched)
+            except RuntimeError as late:  # CUDA reports a failing kernel at the next synchronisation
+                error = late
+        rows, names, outputs = launched.rows, launched.names, launched.outputs
+        if not _is_out_of_memory(error):
+            failure = ModelExecutionError(f"the model failed: {error}", records=dict.fromkeys(names))
+            return [failure] * len(rows)
+        if len(rows) == 1:
+            return [_too_large(rows[0], names[0], self.device)]
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         half = len(rows) // 2
         return [*self.run(rows[:half], names[:half], outputs), *self.run(rows[half:], names[half:], outputs)]
 
     @torch.inference_mode()
-    def _run(self, rows: Sequence[Row], names: Sequence[str], outputs: Sequence[Output]) -> list[RowOutcome]:
+    def _launch(self, rows: Sequence[Row], names: Sequence[str], outputs: Sequence[Output]) -> Launched:
         batch = collate(rows, range(len(rows)))
         needs = Needs()
         for output in outputs:
@@ -61,22 +101,36 @@ class Runner:
         starts = batch.cu_seqlens[:-1].tolist()
         masked = [start + 1 + row.masked for start, row in zip(starts, rows, strict=True) if row.masked is not None]
         features = self.module(
-            torch.from_numpy(batch.tokens).to(self.device, non_blocking=True),
+            _to_device(torch.from_numpy(batch.tokens), self.device),
             tuple(batch.cu_seqlens.tolist()),
             needs,
-            logits_at=torch.tensor(masked, device=self.device) if masked else None,
+            logits_at=_to_device(torch.tensor(masked), self.device) if masked else None,
             backend=self.backend,
         )
-        finite = np.ones(len(rows), dtype=bool)
-        parts: list[RowParts] = [{} for _ in rows]
-        for output in outputs:
-            computed = output.compute(features, rows)
+        arrays = {
+            name: [_to_host(each) for each in value] if isinstance(value, list) else _to_host(value)
+            for output in outputs
+            for name, value in output.compute(features, rows).items()
+        }
+        ready = None
+        if self.device.type == "cuda":
+            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            ready.record(torch.cuda.current_stream(self.device))
+        return Launched(rows, names, outputs, features.layout.spans, arrays, ready)
+
+    def _collect(self, launched: Launched) -> list[RowOutcome]:
+        if launched.ready is not None:
+            launched.ready.synchronize()
+        finite = np.ones(len(launched.rows), dtype=bool)
+        parts: list[RowParts] = [{} for _ in launched.rows]
+        for output in launched.outputs:
             for name, part in output.parts().items():
-                arrays, finite_rows = _split(computed[name], part.axis, features)
+                arrays, finite_rows = _split(launched.arrays[name], part.axis, launched.spans)
                 finite &= finite_rows
                 for row_parts, array in zip(parts, arrays, strict=True):
                     row_parts[name] = array
-        return [each if ok else self._not_finite(name) for each, ok, name in zip(parts, finite, names, strict=True)]
+        by_row = zip(parts, finite, launched.names, strict=True)
+        return [row_parts if ok else self._not_finite(name) for row_parts, ok, name in by_row]
 
     def _not_finite(self, name: str) -> ModelExecutionError:
         return ModelExecutionError(
@@ -98,30 +152,41 @@ def _too_large(row: Row, name: str, device: torch.device) -> DeviceMemoryError:
 
 
 def _split(
-    values: Any, axis: str, features: Features
+    values: Any, axis: str, spans: Sequence[tuple[int, int]]
 ) -> tuple[Sequence[FloatArray], np.ndarray[Any, np.dtype[np.bool]]]:
-    """One host array per row, and whether its values are finite.
+    """One array per row, and whether its values are finite.
 
-    Rows that lie in one tensor leave the device in one copy. NaN or Inf shows in a sum at once; only where a sum is not
-    finite the values are looked into, because large ones may overflow it.
+    NaN or Inf shows in a sum at once; only where a sum is not finite the values are looked into, because large ones may
+    overflow it.
     """
-    if axis == "rows":
-        host = _to_host(values)
-        sums = host.reshape(len(host), -1).sum(axis=1)
-        arrays: Sequence[FloatArray] = list(host)
-    elif axis == "residues":
-        host = _to_host(values)
-        arrays = [host[start + 1 : stop - 1] for start, stop in features.layout.spans]
-        sums = np.array([array.sum() for array in arrays])
+    if axis == "each":
+        arrays: Sequence[FloatArray] = [_numpy(value) for value in values]
     else:
-        arrays = [_to_host(value) for value in values]
-        sums = np.array([array.sum() for array in arrays])
+        whole = _numpy(values)
+        arrays = list(whole) if axis == "rows" else [whole[start + 1 : stop - 1] for start, stop in spans]
+    sums = whole.reshape(len(whole), -1).sum(axis=1) if axis == "rows" else np.array([each.sum() for each in arrays])
     finite = np.isfinite(sums)
     for row in np.flatnonzero(~finite).tolist():
         finite[row] = np.isfinite(arrays[row]).all()
     return arrays, finite
 
 
-def _to_host(tensor: torch.Tensor) -> FloatArray:
-    array: FloatArray = tensor.to(device="cpu", dtype=torch.float32).numpy()
-    return array
+def _to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """To the device without waiting: a copy to CUDA is asynchronous only from pinned memory."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _to_host(tensor: torch.Tensor) -> torch.Tensor:
+    """A float32 copy on the host; from CUDA into pinned memory, complete only after an event recorded after it."""
+    tensor = tensor.to(torch.float32)
+    if tensor.device.type != "cuda":
+        return tensor.cpu()
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+
+
+def _numpy(tensor: torch.Tensor) -> FloatArray:
+    """As numpy; out of pinned memory, which is scarce and goes back to its pool."""
+    array: FloatArray = tensor.numpy()
+    return array.copy() if tensor.is_pinned() else array
