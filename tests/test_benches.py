@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from benches.targets import targets  # noqa: E402
 CPU_RUN = {
     "what": "how it ran",
     "padding": 1.06,
+    "seconds": [5.0, 5.2],
     "residues_per_s": 5000.0,
     "flop_per_s": 1.2e11,
     "share_of_gemm": 0.75,
@@ -43,8 +45,8 @@ CPU = {
             "sequences": {"count": 96, "residues": 26_000},
             "gemm_flop_per_s": 1.6e11,
             "checks": [{"peer": "esmkit", "against": "fair_esm", "max_abs": 2e-6}],
-            "skipped": {"esm_cpp": "no wheel"},
-            "runs": {"esmkit_cli": CPU_RUN, "transformers_tuned": {**CPU_RUN, "ratio": 1.0}},
+            "skipped": {"other": "no wheel"},
+            "runs": {"esmkit_cli": CPU_RUN, "esm_cpp": {**CPU_RUN, "seconds": [60.0]}},
         }
     },
 }
@@ -146,6 +148,12 @@ def test_peers_take_turns_in_every_round() -> None:
     assert {name: len(values) for name, values in seconds.items()} == {"a": 2, "b": 2}
 
 
+def test_a_hopeless_peer_is_compared_by_the_one_run_it_had() -> None:
+    assert timing.worth_repeating(4.0, 1.0)
+    assert not timing.worth_repeating(4.1, 1.0)
+    assert timing.ratio([10.0], [1.0, 2.0, 3.0]) == 0.2
+
+
 def test_mutation_scores_leave_out_wild_types_and_odd_residues() -> None:
     scores = numerics.mutation_scores(np.arange(60, dtype=np.float32).reshape(3, 20), "LXA")
     assert scores.shape == (38,)
@@ -154,9 +162,12 @@ def test_mutation_scores_leave_out_wild_types_and_odd_residues() -> None:
 
 
 def test_verdicts_compare_with_floor_and_goal() -> None:
-    verdicts = {target.what: target.verdict for target in targets({"cpu": CPU, "memory": MEMORY, "gpu": GPU})}
+    verdicts = {
+        target.what.partition(" (")[0]: target.verdict for target in targets({"cpu": CPU, "memory": MEMORY, "gpu": GPU})
+    }
     assert verdicts["CPU 8m, `esmkit embed` with reading and writing, against tuned transformers"] == "floor met"
     assert verdicts["CPU 150m, `esmkit embed` with reading and writing, against tuned transformers"] == "not measured"
+    assert verdicts["CPU 8m, `esmkit embed` with reading and writing, share of sgemm"] == "below the goal"
     assert verdicts["contacts of 8m at L = 1024, peak memory over an embedding"] == "**not met**"
     assert verdicts["start of `esmkit --help`"] == "goal met"
     assert verdicts["H100 650m, L = 512, 16 bit, mean embedding"] == "goal met"
@@ -165,7 +176,8 @@ def test_verdicts_compare_with_floor_and_goal() -> None:
 def test_page_shows_measured_numbers_and_notes() -> None:
     page = report.render({"cpu": CPU, "memory": MEMORY, "io": None, "gpu": GPU}, "## Notes\n\ntried this")
     assert "| `esmkit_cli` | 5,000 | 120.0 | 75% | 1.50x | 1.40x | 1.06 |" in page
-    assert "- `esm_cpp` is not in the table: no wheel" in page
+    assert "| `esm_cpp` (one run) |" in page
+    assert "- `other` is not in the table: no wheel" in page
     assert "| float16 | 512 | `esmkit` | 400,000 | 56% | 2.50x |" in page
     assert "Not measured yet: `scripts/bench io`." in page
     assert page.endswith("## Notes\n\ntried this\n")
@@ -178,7 +190,18 @@ def test_page_without_a_gpu_says_so_and_how_to_measure_one() -> None:
 
 
 def test_newest_result_of_a_kind_wins(tmp_path: Path) -> None:
-    for name, date in (("2026-01-01-cpu-a", "2026-01-01"), ("2026-01-02-cpu-b", "2026-01-02"), ("2026-01-03-io-a", "")):
-        (tmp_path / f"{name}.json").write_text(f'{{"date": "{date}"}}')
-    assert results.newest("cpu", tmp_path) == {"date": "2026-01-02"}
-    assert results.newest("gpu", tmp_path) is None
+    for name, date in (("2026-01-01-io-a", "2026-01-01"), ("2026-01-02-io-b", "2026-01-02"), ("2026-01-03-gpu-a", "")):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"date": date}))
+    assert results.newest("io", tmp_path) == {"date": "2026-01-02"}
+    assert results.newest("cpu", tmp_path) is None
+
+
+def test_models_measured_one_by_one_come_together_unless_commit_or_machine_differ(tmp_path: Path) -> None:
+    for number, (model, commit, processor) in enumerate(
+        [("8m", "new", "x"), ("35m", "old", "x"), ("150m", "new", "y"), ("8m", "new", "x"), ("650m", "new", "x")]
+    ):
+        result = {"date": str(number), "commit": commit, "machine": {"processor": processor}, "models": {model: number}}
+        (tmp_path / f"{number}-cpu-x.json").write_text(json.dumps(result))
+    newest = results.newest("cpu", tmp_path)
+    assert newest is not None
+    assert newest["models"] == {"8m": 3, "650m": 4}
