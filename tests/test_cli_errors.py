@@ -230,7 +230,7 @@ def test_too_little_memory_exits_3(esmkit: Esmkit, monkeypatch: pytest.MonkeyPat
     def no_memory(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(Runner, "_run", no_memory)
+    monkeypatch.setattr(Runner, "_launch", no_memory)
     words = message(esmkit, "embed", "in.fasta", "--out", "x.parquet", code=3)
     assert "10 residues do not fit into the memory of cpu" in words
 

@@ -226,6 +226,16 @@ def test_one_record_too_large_for_the_device_fails_alone(load_tiny: LoadTiny) ->
     assert "p1" in outcomes[1].error.message
 
 
+def test_maps_that_cannot_fit_are_refused_before_the_machine_runs_out(
+    load_tiny: LoadTiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("esmkit.engine.runner.free_bytes", lambda device: 100_000_000)
+    policy = LengthPolicy(limit=10_000)
+    outcomes = run(load_tiny(), ["MKT", "A" * 5000], ["contacts"], length=policy, on_error="skip")
+    assert [type(outcome) for outcome in outcomes] == [Result, Failure]
+    assert isinstance(outcomes[1].error, DeviceMemoryError)
+
+
 def test_a_failing_model_fails_exactly_its_batch(load_tiny: LoadTiny) -> None:
     def fails(tokens: torch.Tensor, bounds: tuple[int, ...]) -> None:
         if len(tokens) == 42:

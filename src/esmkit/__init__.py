@@ -5,16 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from esmkit.alphabet import ResiduePolicy
+    from esmkit.batching import LengthPolicy
     from esmkit.engine import Engine, Model, Prediction, load
+    from esmkit.errors import EsmkitError
     from esmkit.outputs import OutputOptions
     from esmkit.types import Failure, Record, Result
 
 __version__ = "0.1.0"
-__all__ = ["Engine", "Failure", "Model", "OutputOptions", "Prediction", "Record", "Result", "__version__", "load"]
+__all__ = [
+    "Engine",
+    "EsmkitError",
+    "Failure",
+    "LengthPolicy",
+    "Model",
+    "OutputOptions",
+    "Prediction",
+    "Record",
+    "ResiduePolicy",
+    "Result",
+    "__version__",
+    "load",
+]
 
 _HOME_OF = {
     **dict.fromkeys(("Engine", "Model", "Prediction", "load"), "esmkit.engine"),
+    "EsmkitError": "esmkit.errors",
+    "LengthPolicy": "esmkit.batching",
     "OutputOptions": "esmkit.outputs",
+    "ResiduePolicy": "esmkit.alphabet",
     **dict.fromkeys(("Failure", "Record", "Result"), "esmkit.types"),
 }
 

@@ -10,10 +10,14 @@ import numpy as np
 import torch
 
 from esmkit.batching import collate
+from esmkit.engine.budget import free_bytes
 from esmkit.errors import DeviceMemoryError, EsmkitError, ModelExecutionError
 from esmkit.layers.attention import choose_backend
 from esmkit.outputs import Output
 from esmkit.types import FloatArray, Needs, Row
+
+LIVE_MAPS = 5
+"""Arrays of tokens x tokens alive at once where maps are made: one head, the sum, its symmetrised copy, slack."""
 
 RowParts = dict[str, FloatArray]
 RowOutcome = RowParts | EsmkitError
@@ -98,6 +102,8 @@ class Runner:
         needs = Needs()
         for output in outputs:
             needs |= output.needs()
+        if needs.maps:
+            _demand_room_for_maps(int(batch.lengths.max()), self.device)
         starts = batch.cu_seqlens[:-1].tolist()
         masked = [start + 1 + row.masked for start, row in zip(starts, rows, strict=True) if row.masked is not None]
         features = self.module(
@@ -138,6 +144,13 @@ class Runner:
             "float32, and check the weights with 'esmkit models verify'",
             records=[name],
         )
+
+
+def _demand_room_for_maps(num_tokens: int, device: torch.device) -> None:
+    """Maps of a long row grow with the square: better an error before than the kernel's out-of-memory killer after."""
+    needed = LIVE_MAPS * 4 * num_tokens**2
+    if num_tokens > 4096 and needed > free_bytes(device):
+        raise torch.OutOfMemoryError(f"attention maps of {num_tokens} tokens need {needed / 1e9:.1f} GB")
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -60,7 +60,7 @@ def unknown_model(name: str, also: list[str]) -> UnknownModelError:
     guess = f"did you mean {' or '.join(near_slugs)}? " if near_slugs else ""
     choices = near_slugs + [slug for slug in slugs if slug not in near_slugs]
     return UnknownModelError(
-        f"no model is called {name!r}; {guess}Choose one of {', '.join(slugs)}, a model hub id such as org/name, "
+        f"no model is called {name!r}; {guess}choose one of {', '.join(slugs)}, a model hub id such as org/name, "
         "or the path of a checkpoint folder or .pt file",
         name=name,
         choices=choices,

@@ -213,10 +213,14 @@ def formats() -> dict[str, Format]:
     return {form.name: form for form in found}
 
 
+def _suffixes() -> str:
+    return " ".join(suffix for known in formats().values() for suffix in known.suffixes)
+
+
 def choose_format(out: Path, name: str | None) -> tuple[Format, bool]:
     """The format of a target, and whether the target is one file (else a directory of shards).
 
-    A known suffix makes `out` a file; an existing directory, or a name without a known suffix, is a directory.
+    A known suffix makes `out` a file; an existing directory, or a name without a suffix, is a directory.
 
     Raises:
         InvalidConfigError: unknown format; format and suffix disagree; `out` is neither file nor directory.
@@ -227,12 +231,17 @@ def choose_format(out: Path, name: str | None) -> tuple[Format, bool]:
             f"no format is called {name!r}; choose one of: {', '.join(sorted(formats()))}", setting="format"
         )
     by_suffix = next((f for f in formats().values() if out.name.lower().endswith(f.suffixes)), None)
+    if out.suffix and by_suffix is None and name is None and not out.exists():
+        raise InvalidConfigError(
+            f"{out.name} has the suffix of no format; choose one of {_suffixes()}, or name the format of a directory "
+            "of shards with --format",
+            setting="out",
+        )
     if out.is_dir() or (by_suffix is None and not out.exists()):
         return formats()[name] if name else by_suffix or formats()["parquet"], False
     if by_suffix is None or not (out.is_file() or not out.exists()):
-        known = " ".join(suffix for f in formats().values() for suffix in f.suffixes)
         raise InvalidConfigError(
-            f"{out} is a file, but its name ends with none of: {known}; choose another --out", setting="out"
+            f"{out} is a file, but its name ends with none of: {_suffixes()}; choose another --out", setting="out"
         )
     if name not in (None, by_suffix.name):
         raise InvalidConfigError(

@@ -15,7 +15,7 @@ from esmkit.types import Column, Dimension, Result
 
 ROW_GROUP_BYTES = 8 * 2**20
 """Rows buffered per row group. Encoding takes a few times as much again; larger groups are no faster to write."""
-_BYTES_PER_ROW = 64
+_BYTES_PER_ROW = 600
 _MAX_NESTING = 2
 _PRIMITIVE = {np.float16: pa.float16(), np.float32: pa.float32(), np.int32: pa.int32(), np.str_: pa.string()}
 
@@ -169,14 +169,8 @@ class _Parquet(Format):
 
     def assemble(self, parts: Sequence[Path], path: Path, layout: Layout) -> None:
         with _open(path, layout) as whole:
-            held: list[pa.Table] = []
             for table in _row_groups(parts):
-                if held and sum(each.nbytes for each in held) + table.nbytes > _row_group_bytes(layout):
-                    whole.write_table(pa.concat_tables(held))
-                    held.clear()
-                held.append(table)
-            if held:
-                whole.write_table(pa.concat_tables(held))
+                whole.write_table(table)
 
 
 def _row_groups(parts: Sequence[Path]) -> Iterator[pa.Table]:

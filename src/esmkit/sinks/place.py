@@ -46,6 +46,8 @@ class Place:
             if not overwrite and (self.out.exists() or (held is None and self.sidecar(FAILURES).exists())):
                 return self._claim_file(held, identity)
             held = Manifest.read(self.manifest)
+        if held and not held.shards and not held.complete:
+            held = None  # nothing was finished, so nothing binds the next run: a mistaken command can be corrected
         if held and not overwrite:
             held.demand_same(identity, self.out)
         if held is None or (overwrite and (held.complete or held.identity != identity)):
