@@ -43,10 +43,12 @@ def eager(qkv_T3HK: torch.Tensor, rotary: Rotary, layout: Layout, watcher: MapWa
     scale = 1.0 / math.sqrt(q_THK.shape[-1])
     for row, (start, stop) in enumerate(layout.spans):
         q_HSK, k_HSK, v_HSK = (x[start:stop].transpose(0, 1) for x in (q_THK, k_THK, v_THK))
-        heads_at_once = max(1, MAP_ELEMENTS // (stop - start) ** 2)
+        heads_at_once = min(q_HSK.shape[0], max(1, MAP_ELEMENTS // (stop - start) ** 2))
+        scores_hSS = q_HSK.new_empty(heads_at_once, stop - start, stop - start)  # one array for all heads of the row
         for first in range(0, q_HSK.shape[0], heads_at_once):
             chunk = slice(first, first + heads_at_once)
-            probs_hSS = _softmax_(torch.matmul(q_HSK[chunk], k_HSK[chunk].transpose(1, 2)).mul_(scale))
+            room_hSS = scores_hSS[: q_HSK[chunk].shape[0]]
+            probs_hSS = _softmax_(torch.bmm(q_HSK[chunk], k_HSK[chunk].transpose(1, 2), out=room_hSS).mul_(scale))
             if watcher is not None:
                 watcher.see(row, first, probs_hSS)
             out_THK[start:stop, chunk] = torch.matmul(probs_hSS.to(v_HSK.dtype), v_HSK[chunk]).transpose(0, 1)
