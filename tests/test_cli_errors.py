@@ -124,7 +124,10 @@ def test_without_arguments_the_commands_are_shown(esmkit: Esmkit) -> None:
         (">a\n", "record 'a' (in.fasta, line 1) has an empty sequence"),
         ("", "in.fasta holds no records"),
         ("MKTA\n", "in.fasta, line 1: found 'MKTA' where a FASTA header"),
-        (f">a\n{'MKTA' * 600}\n", "record 'a' has 2400 residues, the limit is 2048; choose --long window"),
+        (
+            f">a\n{'MKTA' * 600}\n",
+            "record 'a' (in.fasta, line 1) has 2400 residues, the limit is 2048; choose --long window",
+        ),
     ],
 )
 def test_bad_input_is_named_by_record_line_and_position(esmkit: Esmkit, tmp_path: Path, text: str, words: str) -> None:

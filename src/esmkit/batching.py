@@ -65,8 +65,9 @@ def windows(record: Record, length: int, policy: LengthPolicy) -> list[tuple[int
         starts = np.linspace(0, length - policy.limit, steps + 1).round().astype(int).tolist()
         return [(start, start + policy.limit) for start in starts]
     where = {"source": record.origin.source, "line": record.origin.line} if record.origin else {}
+    place = f" ({record.origin.source}, line {record.origin.line})" if record.origin else ""
     raise SequenceTooLongError(
-        f"record {record.id!r} has {length} residues, the limit is {policy.limit}; choose --long window or "
+        f"record {record.id!r}{place} has {length} residues, the limit is {policy.limit}; choose --long window or "
         f"--long truncate, or raise the limit (--max-length {length})",
         record_id=record.id,
         length=length,

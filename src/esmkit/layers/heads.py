@@ -47,20 +47,22 @@ class ContactSum:
     def __init__(self, weights: list[float], bias: float, num_residues: int, device: torch.device) -> None:
         self.weights, self.bias = weights, bias
         self.sum_LL = torch.zeros(num_residues, num_residues, device=device)
-        self.marginals: list[torch.Tensor] = []
+        # One array from the start: small ones, kept one by one between large ones that go, would fragment the heap.
+        self.marginals_ML = torch.empty(len(weights), num_residues, device=device)
+        self.seen = 0
 
     def add(self, probs_hSS: torch.Tensor) -> None:
         """Takes the next maps in the order layer by layer, head by head; cls and eos are cut here."""
         a_hLL = probs_hSS[:, 1:-1, 1:-1]
-        first = sum(len(seen) for seen in self.marginals)
-        for offset, a_LL in enumerate(a_hLL):
-            self.sum_LL.add_(a_LL, alpha=self.weights[first + offset])
-        self.marginals.append(a_hLL.sum(-1) + a_hLL.sum(-2))
+        for number, a_LL in enumerate(a_hLL, start=self.seen):
+            self.sum_LL.add_(a_LL, alpha=self.weights[number])
+        stop = self.seen + len(a_hLL)
+        self.marginals_ML[self.seen : stop] = a_hLL.sum(-1) + a_hLL.sum(-2)
+        self.seen = stop
 
     def probabilities(self) -> torch.Tensor:
         """Contact probabilities [L, L], fp32, after every map was added."""
-        r_ML = torch.cat(self.marginals)
-        weights_M = torch.tensor(self.weights, device=r_ML.device)
-        corrections_ML = r_ML * (weights_M / r_ML.sum(-1))[:, None]
-        logits_LL = self.sum_LL.T.addmm(corrections_ML.T, r_ML, alpha=-1.0)
+        weights_M = torch.tensor(self.weights, device=self.sum_LL.device)
+        corrections_ML = self.marginals_ML * (weights_M / self.marginals_ML.sum(-1))[:, None]
+        logits_LL = self.sum_LL.T.addmm(corrections_ML.T, self.marginals_ML, alpha=-1.0)
         return logits_LL.add_(self.sum_LL).add_(self.bias).sigmoid_()
