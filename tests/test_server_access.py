@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.server_stand_in import SLUG, Api
 
 from esmkit.engine import Model, load
 from esmkit.errors import InvalidConfigError
 from esmkit.server.wire.esm2_docs import ErrorBody
+from tests.server_stand_in import SLUG, Api
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,8 @@ def test_every_header_form_carries_a_key(guarded: Api, form: str) -> None:
 
 
 def test_without_a_key_nothing_is_computed_or_even_read(guarded: Api) -> None:
-    for path in (f"/api/v1/{SLUG}/encode", f"/api/v2/{SLUG}/encode/", "/api/v3/nothing/encode/", f"/api/v1/models/{SLUG}/x/"):
-        response = guarded.post(path, content=b"x" * 100, headers={"Content-Type": "text/plain"})
+    for path in (f"v1/{SLUG}/encode", f"v2/{SLUG}/encode/", "v3/nothing/encode/", f"v1/models/{SLUG}/x/"):
+        response = guarded.post(f"/api/{path}", content=b"x" * 100, headers={"Content-Type": "text/plain"})
         assert response.status_code == 401
         assert "WWW-Authenticate" in response.headers
     assert guarded.queue.calls == []
@@ -219,7 +219,7 @@ async def _burst(api: Api, number: int, headers: dict[str, str]) -> list[int]:
 
 def test_large_answers_are_refused_or_wait_their_turn(model: Model, tmp_path: Path) -> None:
     one = 4 * 100 * 128
-    with Api(model, tmp_path, max_answer_bytes=one, max_answers_bytes=2 * one) as api:
+    with Api(model, tmp_path, max_answer_bytes=one, max_answers_bytes=2 * 4 * one) as api:
         too_large = api.call("encode", "A" * 101, include=["per_token"])
         assert too_large.status_code == 413
         assert "fewer" in too_large.json()["error"]

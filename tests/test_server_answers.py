@@ -12,14 +12,15 @@ import orjson
 import pyarrow as pa
 import pytest
 from safetensors.numpy import load as load_safetensors
-from tests.server_stand_in import SLUG, Api
 
 from esmkit.alphabet import STANDARD, residues
 from esmkit.batching import LengthPolicy
 from esmkit.engine import Model, load
 from esmkit.outputs import OutputOptions
+from esmkit.server.answers import BLOCK_NUMBERS, dumps
 from esmkit.server.wire.base import Version
 from esmkit.server.wire.esm2_docs import ErrorBody, response_type
+from tests.server_stand_in import SLUG, Api
 
 A, B = "MKTAYIAKQRQISFVKSHFSRQ", "GSHMSLF-DFFKNXBUZO"
 WHOLE = "MKTAYIAKQRQ"
@@ -306,7 +307,15 @@ def test_large_answers_are_gzipped_for_those_who_take_it(api: Api) -> None:
     assert orjson.loads(packed.content) == orjson.loads(plain.content)
 
 
-def test_windows_and_options_reach_the_queue(api: Api) -> None:
+def test_large_arrays_are_written_in_blocks_to_the_same_text() -> None:
+    array = np.random.default_rng(0).normal(size=(700, 600)).astype(np.float32)
+    assert array.size > 3 * BLOCK_NUMBERS
+    for shape in ((700, 600), (1, 700, 600), (70, 10, 600)):
+        content = {"results": [{"a": array.reshape(shape)}]}
+        assert dumps(content) == orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def test_options_reach_the_queue(api: Api) -> None:
     api.call("encode", A, priority="bulk", deadline_s=7)
     assert api.queue.calls[-1]["priority"] == "bulk"
     assert api.queue.calls[-1]["deadline_s"] == 7

@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import pytest
 import zstandard
-from tests.server_stand_in import SLUG, Api
 
 from esmkit.engine import load
 from esmkit.errors import (
@@ -21,6 +20,7 @@ from esmkit.errors import (
     WeightsError,
 )
 from esmkit.server.wire.esm2_docs import ErrorBody
+from tests.server_stand_in import SLUG, Api
 
 VERSIONS = ["v1", "v2", "v3"]
 URL = f"/api/v3/{SLUG}/encode"
@@ -221,7 +221,18 @@ def test_wrong_types_are_named(api: Api, version: str, body: Any, key: str) -> N
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[1]", b"null", b'"MKT"', b"\xff\xfe", b"[" * 100_000, b'{"items": "\x00"}', b'{"items": NaN}', b"\x00"],
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b"null",
+        b'"MKT"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"items": "\x00"}',
+        b'{"items": NaN}',
+        b"\x00",
+    ],
 )
 @pytest.mark.parametrize("path", [URL, f"/api/v1/models/{SLUG}/encode"])
 def test_bad_json_is_one_message(api: Api, path: str, body: bytes) -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.server_stand_in import SLUG, Api
 
 from esmkit.engine import load
 from esmkit.errors import InvalidConfigError, ModelExecutionError
 from esmkit.server import logs
 from esmkit.server.catalog import Catalog, served_model
 from esmkit.server.wire.esm2_docs import ErrorBody
+from tests.server_stand_in import SLUG, Api
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +48,7 @@ def test_catalogue_has_what_biolms_clients_read(api: Api, path: str) -> None:
 
 
 def test_checkpoint_names_are_slugs_too(api: Api) -> None:
-    response = api.post(
-        "/api/v1/models/esm2_t6_8M_UR50D/transform/", json={"instances": [{"data": {"text": "MKTAY"}}]}
-    )
+    response = api.post("/api/v1/models/esm2_t6_8M_UR50D/transform/", json={"instances": [{"data": {"text": "MKTAY"}}]})
     assert len(response.json()["predictions"]) == 1
     assert api.queue.calls[-1]["model"] == "esm2-8m"
 
@@ -92,7 +90,9 @@ def test_openapi_lists_every_model_and_nothing_else_as_a_model(api: Api) -> None
         for path, operations in document["paths"].items()
         if "post" in operations and (match := hub.match(path))
     }
-    assert found == {(slug, action) for slug in (SLUG, "esm2-8m") for action in ("encode", "predict", "score", "log_prob")}
+    assert found == {
+        (slug, action) for slug in (SLUG, "esm2-8m") for action in ("encode", "predict", "score", "log_prob")
+    }
 
 
 def test_every_example_in_openapi_runs_and_every_field_is_described(api: Api) -> None:

@@ -43,11 +43,12 @@ _SHOWN_HEADERS = ["X-Request-ID", "Retry-After", "RateLimit-Limit", "RateLimit-R
 
 
 def create_app(settings: ServerSettings, queue: Queue, store: Store) -> FastAPI:
-    """The ASGI application over a queue and a store; it starts and closes both.
+    """The ASGI application over a queue and a store.
 
     Args:
         settings: what the operator chose.
-        queue: answers for every model in `settings.models`; not started yet.
+        queue: answers for every model in `settings.models`; to be started before the first request, and closed with
+            the application.
         store: keys, usage, probes, incidents; migrated.
 
     Raises:
@@ -94,7 +95,6 @@ def create_app(settings: ServerSettings, queue: Queue, store: Store) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     server: Services = app.state.services
-    await server.queue.start()
     interval_s = server.settings.probe_interval_s
     background = [asyncio.create_task(server.ledger.run()), asyncio.create_task(server.status.run(interval_s))]
     for task in background:

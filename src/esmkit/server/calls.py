@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -17,6 +18,7 @@ from esmkit.server.answers import json_response
 from esmkit.server.auth import identify
 from esmkit.server.catalog import ServedModel, resolve_action
 from esmkit.server.errors import ClientGoneError, DrainingError, InvalidRequestError, Issue
+from esmkit.server.limits import tightest
 from esmkit.server.logs import Trace
 from esmkit.server.services import Services, services
 from esmkit.server.wire import binary, esm2, esm2_answers, legacy
@@ -24,6 +26,10 @@ from esmkit.server.wire.base import Bounds, Call, Version, parsed
 from esmkit.types import Failure, Result
 
 T = TypeVar("T")
+JSON_EXPANSION = 4
+"""JSON writes about 11 bytes for the 4 of a number, and compressing holds a second, smaller copy."""
+AT_ONCE_BYTES = 1 << 15
+"""Answers below this size are written at once: a thread would take longer than they do."""
 _DRAINING = "the server is shutting down; send the request again in a few seconds"
 
 
@@ -50,25 +56,27 @@ async def answer(request: Request, version: Version, slug: str, action: str, *, 
     trace.model, trace.action = model.slug, action
     caller.check(model=model.slug, action=action)
     media = None if is_legacy else binary.accepted(request.headers.get("accept", ""))
-    headers = await server.limiter.take_request(caller.id)
+    left = await server.limiter.take_request(caller.id)
     with server.limiter.running(caller.id):
         call = await _planned(request, server, model, action, None if is_legacy else version)
         trace.items, trace.residues = len(call.records), call.residues
         if server.settings.log_sequences:
             trace.sequences = [record.sequence for record in call.records]
-        headers |= await server.limiter.take_residues(caller.id, call.residues)
-        with server.memory.hold(esm2_answers.answer_bytes(call, model.shape)):
+        left += await server.limiter.take_residues(caller.id, call.residues)
+        size_bytes = esm2_answers.answer_bytes(call, model.shape)
+        with server.memory.hold(size_bytes, expansion=JSON_EXPANSION if media is None else 1):
             started = time.perf_counter()
             results = await _while_connected(request, _computed(server, model, call))
             seconds = time.perf_counter() - started
             server.ledger.add(
                 key_id=trace.key, model=model.slug, action=action, residues=call.residues, seconds=seconds
             )
-            if media is None:
-                response = await asyncio.to_thread(_json_answer, request, version, call, results)
+            write = partial(_json_answer, request, version) if media is None else partial(_binary_answer, media)
+            if size_bytes <= AT_ONCE_BYTES:
+                response = write(call, results)
             else:
-                response = await asyncio.to_thread(_binary_answer, media, call, results)
-    response.headers.update(headers)
+                response = await asyncio.to_thread(write, call, results)
+    response.headers.update(tightest(left))
     return response
 
 

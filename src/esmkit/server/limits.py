@@ -20,6 +20,8 @@ from esmkit.server.errors import AnswerTooLargeError, QuotaExceededError, RateLi
 from esmkit.server.settings import ServerSettings
 
 Headers = dict[str, str]
+Left = list[tuple[float, Headers]]
+"""Per rule the share that is left, and the RateLimit headers that say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +52,16 @@ class Limiter:
         self._max_concurrent = settings.limit_concurrent
         self._running: Counter[str] = Counter()
 
-    async def take_request(self, caller: str) -> Headers:
-        """Counts one request; gives the RateLimit headers.
+    async def take_request(self, caller: str) -> Left:
+        """Counts one request; tells what is left.
 
         Raises:
             RateLimitedError: there were too many.
         """
         return await self._take(self._requests, caller, 1)
 
-    async def take_residues(self, caller: str, residues: int) -> Headers:
-        """Counts the residues of a request, all or none; gives the RateLimit headers.
+    async def take_residues(self, caller: str, residues: int) -> Left:
+        """Counts the residues of a request; tells what is left.
 
         Raises:
             RateLimitedError: too many within a minute.
@@ -86,17 +88,17 @@ class Limiter:
             if not self._running[caller]:
                 del self._running[caller]
 
-    async def _take(self, rules: list[_Rule], caller: str, cost: int) -> Headers:
+    async def _take(self, rules: list[_Rule], caller: str, cost: int) -> Left:
         for rule in rules:
             if not await self._strategy.test(rule.item, caller, cost=cost):
                 raise await self._refusal(rule, caller, cost)
-        shown: dict[float, Headers] = {}
+        left: Left = []
         for rule in rules:
             if not await self._strategy.hit(rule.item, caller, cost=cost):
                 raise await self._refusal(rule, caller, cost)
             reset_at, remaining = await self._strategy.get_window_stats(rule.item, caller)
-            shown[remaining / rule.item.amount] = _headers(rule.item, remaining, reset_at)
-        return shown[min(shown)] if shown else {}
+            left.append((remaining / rule.item.amount, _headers(rule.item, remaining, reset_at)))
+        return left
 
     async def _refusal(self, rule: _Rule, caller: str, cost: int) -> RateLimitedError:
         reset_at, remaining = await self._strategy.get_window_stats(rule.item, caller)
@@ -117,16 +119,25 @@ def _headers(item: RateLimitItem, remaining: int, reset_at: float) -> Headers:
     }
 
 
+def tightest(left: Left) -> Headers:
+    """The headers of the rule that is nearest to its limit; none without rules."""
+    return min(left, key=lambda each: each[0], default=(0.0, {}))[1]
+
+
 class AnswerMemory:
-    """Keeps the numbers of all answers being made within a bound, so that memory stays flat whatever is asked."""
+    """Bounds what one answer holds and what all that are being made take, so that memory stays flat."""
 
     def __init__(self, *, max_answer_bytes: int, max_answers_bytes: int) -> None:
         self._max_answer, self._max_all = max_answer_bytes, max_answers_bytes
         self._held = 0
 
     @contextmanager
-    def hold(self, size_bytes: int) -> Iterator[None]:
+    def hold(self, size_bytes: int, *, expansion: int = 1) -> Iterator[None]:
         """Holds memory for one answer.
+
+        Args:
+            size_bytes: its numbers as fp32.
+            expansion: how many times that it takes to write them.
 
         Raises:
             AnswerTooLargeError: more than one answer may have.
@@ -137,10 +148,11 @@ class AnswerMemory:
                 f"the answer would hold {size_bytes / 1e6:.0f} MB of numbers, at most {self._max_answer / 1e6:.0f} MB "
                 "are allowed; send fewer items, or include fewer layers, heads or outputs"
             )
-        if self._held and self._held + size_bytes > self._max_all:
+        taken_bytes = size_bytes * expansion
+        if self._held and self._held + taken_bytes > self._max_all:
             raise OverloadedError("too many large answers are being made; try again", retry_after_s=2)
-        self._held += size_bytes
+        self._held += taken_bytes
         try:
             yield
         finally:
-            self._held -= size_bytes
+            self._held -= taken_bytes

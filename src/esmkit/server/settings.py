@@ -55,7 +55,11 @@ class ServerSettings:
     max_long_residues: int = _setting(32_768, "Residues per sequence with params.long window or truncate.", least=4)
     max_body_bytes: int = _setting(16 * 2**20, "Size of a request body, as sent and inflated.", least=1024)
     max_answer_bytes: int = _setting(256 * 2**20, "Size of the numbers in one answer, as fp32.", least=1024)
-    max_answers_bytes: int = _setting(2**30, "The same for all answers being made; above it 429.", least=1024)
+    max_answers_bytes: int = _setting(
+        4 * 2**30,
+        "Memory of all answers being made, of which JSON takes four times its numbers; above it 429.",
+        least=1024,
+    )
     header_timeout_s: float = _setting(20.0, "How long a client may take to send the head of a request.", least=0.1)
     body_timeout_s: float = _setting(60.0, "How long a client may take to send a body.", least=0.1)
     keep_alive_s: int = _setting(75, "How long an idle connection stays open; BioLM's clients assume 65 s.", least=1)
