@@ -75,9 +75,9 @@ def create_app(settings: ServerSettings, queue: Queue, store: Store) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.services = server
-    # Order matters: /api/v1/auth/login-check also has the form of a model call.
-    for routes in (routes_service, routes_account, routes_models):
-        app.include_router(routes.router)
+    # The login check also has the form of a model call; these come next because nearly every request is one.
+    for router in (routes_account.login, routes_models.router, routes_account.router, routes_service.router):
+        app.include_router(router)
     _handle_errors(app)
     if settings.cors_origins:
         app.add_middleware(

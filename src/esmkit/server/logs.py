@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -42,7 +42,8 @@ class Trace:
 
     def log(self) -> None:
         """Writes the line; health checks and scrapes only at level debug."""
-        known = {name: value for name, value in asdict(self).items() if value is not None}
+        values = ((each.name, getattr(self, each.name)) for each in fields(self))
+        known = {name: value for name, value in values if value is not None}
         quiet = self.path.startswith(("/health", "/metrics")) and self.status < 400
         ACCESS.log(logging.DEBUG if quiet else logging.INFO, "request", extra={"fields": known})
 

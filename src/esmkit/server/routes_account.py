@@ -14,6 +14,7 @@ from esmkit.server.auth import Caller, identify
 from esmkit.server.calls import trace_of
 from esmkit.server.services import Services, services
 
+login = APIRouter()
 router = APIRouter()
 
 
@@ -24,7 +25,7 @@ async def _caller(request: Request) -> tuple[Services, Caller]:
     return server, caller
 
 
-@router.post("/api/v1/auth/login-check", include_in_schema=False)  # BioLM's hub clients would take it for a model
+@login.post("/api/v1/auth/login-check", include_in_schema=False)  # BioLM's hub clients would take it for a model
 async def login_check(request: Request) -> Response:
     """Whether the key is valid; an answer without `code` means yes."""
     _, caller = await _caller(request)
