@@ -11,10 +11,9 @@ import torch
 from esmkit.alphabet import ResiduePolicy
 from esmkit.batching import LengthPolicy, pack
 from esmkit.engine.budget import token_budget
-from esmkit.engine.jobs import Chunk, Intake, Job
+from esmkit.engine.jobs import Chunk, Intake, Job, check_provided, merges_of
 from esmkit.engine.prefetch import prefetch
 from esmkit.engine.runner import Runner
-from esmkit.errors import EsmkitError, UnsupportedOutputError
 from esmkit.models.weights import Loaded
 from esmkit.outputs import Output
 from esmkit.types import Failure, Record, Result, Row
@@ -74,7 +73,7 @@ class Engine:
             EsmkitError: under `stop`, the first failure, after the results before it.
         """
         length = length or LengthPolicy()
-        self._check(outputs)
+        check_provided(outputs, self.loaded.family.provides, self.loaded.slug)
         intake = Intake(
             outputs,
             residues or ResiduePolicy(),
@@ -90,52 +89,29 @@ class Engine:
                 elif on_progress is not None:
                     on_progress(step)
 
-    def _check(self, outputs: Sequence[Output]) -> None:
-        provides = self.loaded.family.provides
-        for output in outputs:
-            lacking = output.requires - provides
-            if lacking:
-                raise UnsupportedOutputError(
-                    f"{self.loaded.slug} cannot give {output.name}: it has no {', '.join(sorted(lacking))}; "
-                    f"it provides {', '.join(sorted(provides))}",
-                    output=output.name,
-                    choices=sorted(provides),
-                )
-
     def _steps(self, chunks: Iterable[Chunk], outputs: Sequence[Output]) -> Iterator[Chunk | int]:
         """Tokens done after every batch, and each chunk when all its rows are."""
         plain = [output for output in outputs if not output.masks]
         masking = [output for output in outputs if output.masks]
         with closing(prefetch(chunks, depth=1)) as ready:
             for chunk in ready:
-                yield from self._compute([entry for entry in chunk.rows if entry[1].masked is None], plain)
-                yield from self._compute([entry for entry in chunk.rows if entry[1].masked is not None], masking)
-                chunk.rows.clear()
+                for group in (plain, masking):
+                    yield from self._compute(list(chunk.rows(group)), group)
                 yield chunk
 
     def _compute(self, entries: list[tuple[Job, Row]], outputs: Sequence[Output]) -> Iterator[int]:
-        merges = {name: part.merge for output in outputs for name, part in output.parts().items()}
+        merges = merges_of(outputs)
         for batch in pack([len(row.tokens) for _, row in entries], self.batch_tokens):
             members = [entries[index] for index in batch]
             rows, names = [row for _, row in members], [job.record_id for job, _ in members]
             for (job, row), outcome in zip(members, self.runner.run(rows, names, outputs), strict=True):
-                if isinstance(outcome, EsmkitError):
-                    job.error = job.error or outcome
-                    continue
-                for name, value in outcome.items():
-                    job.take(row, name, merges[name], value)
+                job.receive(row, outcome, merges)
             yield sum(len(row.tokens) for row in rows)
 
     def _emit(
         self, chunk: Chunk, outputs: Sequence[Output], on_error: Literal["stop", "skip"]
     ) -> Iterator[Result | Failure]:
-        for entry in chunk.entries:
-            if isinstance(entry, Failure):
-                outcome: Result | Failure = entry
-            elif entry[1].error is not None:
-                outcome = Failure(entry[0].index, entry[0].id, entry[1].error)
-            else:
-                outcome = entry[1].result(entry[0], outputs, self.provenance)
+        for outcome in chunk.outcomes(outputs, self.provenance):
             if isinstance(outcome, Failure) and on_error == "stop":
                 raise outcome.error
             yield outcome

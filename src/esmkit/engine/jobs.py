@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,11 +41,29 @@ class Job:
         plain = window_rows(self.ids, self.spans)
         if any(not output.masks for output in outputs):
             yield from plain
-        masking = [output for output in outputs if output.masks]
-        positions = sorted({index for output in masking for index in output.positions(self.ids)})
+        positions = self._masked_positions(outputs)
         for row in plain:
             inside = (index - row.start for index in positions)
             yield from (masked_row(row, index) for index in inside if 0 <= index < row.num_residues)
+
+    def num_tokens(self, outputs: Sequence[Output]) -> int:
+        """Tokens of all its rows, without making them."""
+        plain = any(not output.masks for output in outputs)
+        positions = self._masked_positions(outputs)
+        masked = (sum(start <= index < stop for index in positions) for start, stop in self.spans)
+        return sum((stop - start + 2) * (plain + rows) for (start, stop), rows in zip(self.spans, masked, strict=True))
+
+    def _masked_positions(self, outputs: Sequence[Output]) -> list[int]:
+        masking = [output for output in outputs if output.masks]
+        return sorted({index for output in masking for index in output.positions(self.ids)})
+
+    def receive(self, row: Row, outcome: Mapping[str, FloatArray] | EsmkitError, merges: Mapping[str, Merge]) -> None:
+        """Takes what the runner gave for one row: its parts, or why the record has no answer."""
+        if isinstance(outcome, EsmkitError):
+            self.error = self.error or outcome
+            return
+        for name, value in outcome.items():
+            self.take(row, name, merges[name], value)
 
     def take(self, row: Row, name: str, merge: Merge, value: FloatArray) -> None:
         """Merges one part of one row into the record."""
@@ -79,23 +97,65 @@ class Job:
         return Result(record.index, record.id, arrays, {**self.meta, "provenance": provenance})
 
 
+def merges_of(outputs: Sequence[Output]) -> dict[str, Merge]:
+    """How the parts of these outputs are merged, by name of the part."""
+    return {name: part.merge for output in outputs for name, part in output.parts().items()}
+
+
+def check_provided(outputs: Sequence[Output], provides: Set[str], slug: str) -> None:
+    """Refuses outputs that need more than the family of a model provides.
+
+    Raises:
+        UnsupportedOutputError: names the output, what it lacks, and what there is.
+    """
+    for output in outputs:
+        if lacking := output.requires - provides:
+            raise UnsupportedOutputError(
+                f"{slug} cannot give {output.name}: it has no {', '.join(sorted(lacking))}; "
+                f"it provides {', '.join(sorted(provides))}",
+                output=output.name,
+                choices=sorted(provides),
+            )
+
+
 @dataclass(slots=True)
 class Chunk:
-    """A bounded stretch of the input: what is packed together, and what leaves together in input order."""
+    """A bounded stretch of the input: what is packed together, and what leaves together in input order.
 
-    entries: list[Failure | tuple[Record, Job]] = field(default_factory=list)
+    Attributes:
+        entries: every record of the stretch with its job, or its outcome where that is known already.
+        jobs: what is to be computed, by sequence.
+        num_tokens: of all rows of these jobs.
+    """
+
+    entries: list[Failure | Result | tuple[Record, Job]] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
-    rows: list[tuple[Job, Row]] = field(default_factory=list)
     num_tokens: int = 0
 
     def add(self, record: Record, job: Job, outputs: Sequence[Output]) -> None:
-        """Takes a record with a new job, whose rows join the chunk, or with one that the chunk has already."""
-        self.entries.append((record, job))
+        """Takes a record with a new job, or with one that the chunk has already."""
         if record.sequence not in self.jobs:
+            self.num_tokens += job.num_tokens(outputs)
             self.jobs[record.sequence] = job
-            fresh = [(job, row) for row in job.rows(outputs)]
-            self.rows += fresh
-            self.num_tokens += sum(len(row.tokens) for _, row in fresh)
+        self.entries.append((record, job))
+
+    def rows(self, outputs: Sequence[Output]) -> Iterator[tuple[Job, Row]]:
+        """The rows of every job, made one by one; none for jobs that have failed by then."""
+        for job in self.jobs.values():
+            for row in job.rows(outputs):
+                if job.error is not None:
+                    break
+                yield job, row
+
+    def outcomes(self, outputs: Sequence[Output], provenance: dict[str, Any]) -> Iterator[Result | Failure]:
+        """One per entry, in order, once all rows are done."""
+        for entry in self.entries:
+            if isinstance(entry, Failure | Result):
+                yield entry
+            elif entry[1].error is not None:
+                yield Failure(entry[0].index, entry[0].id, entry[1].error)
+            else:
+                yield entry[1].result(entry[0], outputs, provenance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +181,7 @@ class Intake:
                 if chunk.entries:
                     yield chunk
                 raise
-            self._admit(item, chunk)
+            self.admit(item, chunk)
             failed = isinstance(chunk.entries[-1], Failure)
             if chunk.num_tokens >= self.chunk_tokens or (failed and self.stop_at_failure):
                 yield chunk
@@ -129,7 +189,8 @@ class Intake:
         if chunk.entries:
             yield chunk
 
-    def _admit(self, item: Record | Failure, chunk: Chunk) -> None:
+    def admit(self, item: Record | Failure, chunk: Chunk) -> None:
+        """Adds one record to a chunk: with its job, or as a Failure that says why it has none."""
         if isinstance(item, Failure):
             chunk.entries.append(item)
             return
