@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 type_of_field = str | int | float | list[str] | None
@@ -20,6 +20,10 @@ class EsmkitError(Exception):
         super().__init__(message)
         self.message = message
         self.fields = fields
+
+    def __reduce__(self) -> tuple[Callable[..., EsmkitError], tuple[object, ...]]:
+        """How copy and pickle make it again; by themselves they would give the fields back by position."""
+        return _rebuilt, (type(self), self.message, self.fields)
 
     def to_dict(self) -> dict[str, type_of_field]:
         """The error as plain data: `code`, `message`, then the fields that are not None."""
@@ -194,3 +198,13 @@ class ModelExecutionError(InternalError):
         listed = list(records)
         super().__init__(message, records=listed)
         self.records = listed
+
+
+class StoreError(InternalError):
+    """The database of keys, usage and status cannot be reached, is locked, or is damaged."""
+
+    code = "internal.store"
+
+
+def _rebuilt(kind: type[EsmkitError], message: str, fields: dict[str, type_of_field]) -> EsmkitError:
+    return kind(message, **fields)

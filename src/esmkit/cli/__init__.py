@@ -1,7 +1,7 @@
 """The command line. Commands import torch only when they run, so that --help is quick.
 
 Exit codes: 0 done; 1 done, but some records failed (--on-error skip), or a check did not pass; 2 wrong arguments or
-input; 3 out of memory or capacity; 4 weights or model failed; 130 interrupted.
+input; 3 out of memory or capacity; 4 weights, model or database failed; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,23 +13,38 @@ import sys
 
 import typer
 
-from esmkit.cli import attentions, contacts, embed, likelihood, logits, models, predict, version
+from esmkit.cli import (
+    attentions,
+    contacts,
+    embed,
+    incident,
+    keys,
+    likelihood,
+    logits,
+    models,
+    predict,
+    serve,
+    usage,
+    version,
+)
 from esmkit.errors import CapacityError, EsmkitError, UserError
 
 app = typer.Typer(
     name="esmkit",
     help="ESM-2 protein language models on your own machine.",
     epilog="Exit codes: 0 done, 1 some records failed, 2 wrong arguments or input, 3 out of memory, "
-    "4 weights or model failed, 130 interrupted.",
+    "4 weights, model or database failed, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (embed, contacts, attentions, logits, predict, likelihood, version):
+for module in (embed, contacts, attentions, logits, predict, likelihood, serve, usage, version):
     module.register(app)
 app.add_typer(models.app, name="models", help="List, download and check models.")
+app.add_typer(keys.app, name="keys")
+app.add_typer(incident.app, name="incident")
 
 
 def main() -> None:

@@ -16,7 +16,6 @@ from esmkit.engine.budget import token_budget
 from esmkit.engine.jobs import Chunk, Intake, Job, Plan
 from esmkit.engine.prefetch import prefetch
 from esmkit.engine.runner import Launched, Runner
-from esmkit.errors import UnsupportedOutputError
 from esmkit.models.weights import Loaded
 from esmkit.outputs import Output
 from esmkit.types import Failure, Record, Result, Row
@@ -79,8 +78,8 @@ class Engine:
             EsmkitError: under `stop`, the first failure, after the results before it.
         """
         length = length or LengthPolicy()
-        self._check(outputs)
         plan = Plan(tuple(outputs))
+        plan.check_provided(self.loaded.family.provides, self.loaded.slug)
         intake = Intake(
             plan,
             residues or ResiduePolicy(),
@@ -96,43 +95,30 @@ class Engine:
                 elif on_progress is not None:
                     on_progress(step)
 
-    def _check(self, outputs: Sequence[Output]) -> None:
-        provides = self.loaded.family.provides
-        for output in outputs:
-            lacking = output.requires - provides
-            if lacking:
-                raise UnsupportedOutputError(
-                    f"{self.loaded.slug} cannot give {output.name}: it has no {', '.join(sorted(lacking))}; "
-                    f"it provides {', '.join(sorted(provides))}",
-                    output=output.name,
-                    choices=sorted(provides),
-                )
-
     def _steps(self, chunks: Iterable[Chunk], plan: Plan) -> Iterator[Chunk | int]:
         """Tokens done, now and then, and each chunk when all its rows are; the consumer can stop at every step."""
         done, reported_at = 0, 0.0
         with closing(prefetch(chunks, depth=1)) as ready:
             for chunk in ready:
-                for tokens in self._compute(chunk.rows, plan):
+                for tokens in self._compute(chunk, plan):
                     done += tokens
                     if time.monotonic() - reported_at > REPORT_EVERY_S:
                         yield done
                         done, reported_at = 0, time.monotonic()
-                chunk.rows.clear()
                 yield chunk
                 if done:
                     yield done
                     done = 0
 
-    def _compute(self, entries: list[tuple[Job, Row]], plan: Plan) -> Iterator[int]:
+    def _compute(self, chunk: Chunk, plan: Plan) -> Iterator[int]:
         """Runs plain and masked rows, in batches of their own; the tokens of each batch."""
         launched: deque[tuple[list[tuple[Job, Row]], Launched]] = deque()
-        for outputs, masked in ((plan.plain, False), (plan.masking, True)):
-            chosen = [entry for entry in entries if (entry[1].masked is not None) is masked]
-            for batch in pack([len(row.tokens) for _, row in chosen], self.batch_tokens):
-                members = [chosen[index] for index in batch]
+        for part in plan.passes:
+            entries = list(chunk.rows(part))
+            for batch in pack([len(row.tokens) for _, row in entries], self.batch_tokens):
+                members = [entries[index] for index in batch]
                 rows, names = [row for _, row in members], [job.record_id for job, _ in members]
-                launched.append((members, self.runner.launch(rows, names, outputs)))
+                launched.append((members, self.runner.launch(rows, names, part.outputs)))
                 if len(launched) >= self.runner.depth:
                     yield self._collect(*launched.popleft(), plan)
         while launched:
@@ -145,13 +131,7 @@ class Engine:
         return sum(len(row.tokens) for _, row in members)
 
     def _emit(self, chunk: Chunk, plan: Plan, on_error: Literal["stop", "skip"]) -> Iterator[Result | Failure]:
-        for entry in chunk.entries:
-            if isinstance(entry, Failure):
-                outcome: Result | Failure = entry
-            elif entry[1].error is not None:
-                outcome = Failure(entry[0].index, entry[0].id, entry[1].error)
-            else:
-                outcome = entry[1].result(entry[0], plan, self.provenance)
+        for outcome in chunk.outcomes(plan, self.provenance):
             if isinstance(outcome, Failure) and on_error == "stop":
                 raise outcome.error
             yield outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -35,6 +35,11 @@ class Plan:
         return tuple(output for output in self.outputs if output.masks)
 
     @cached_property
+    def passes(self) -> tuple[Plan, ...]:
+        """The same outputs by the rows that they need: a plan for the plain rows and one for the masked, if any."""
+        return tuple(Plan(outputs) for outputs in (self.plain, self.masking) if outputs)
+
+    @cached_property
     def checks(self) -> tuple[Callable[[Record], None], ...]:
         """What outputs demand of a record, for those that demand something."""
         return tuple(output.check for output in self.outputs if type(output).check is not Output.check)
@@ -48,6 +53,21 @@ class Plan:
     def finishers(self) -> tuple[tuple[Output, tuple[str, ...]], ...]:
         """Each output with the names of its parts."""
         return tuple((output, tuple(output.parts())) for output in self.outputs)
+
+    def check_provided(self, provides: Set[str], slug: str) -> None:
+        """Refuses outputs that need more than the family of a model provides.
+
+        Raises:
+            UnsupportedOutputError: names the output, what it lacks, and what there is.
+        """
+        for output in self.outputs:
+            if lacking := output.requires - provides:
+                raise UnsupportedOutputError(
+                    f"{slug} cannot give {output.name}: it has no {', '.join(sorted(lacking))}; "
+                    f"it provides {', '.join(sorted(provides))}",
+                    output=output.name,
+                    choices=sorted(provides),
+                )
 
 
 @dataclass(slots=True)
@@ -74,11 +94,21 @@ class Job:
         plain = window_rows(self.ids, self.spans)
         if plan.plain:
             yield from plain
-        if plan.masking:
-            positions = sorted({index for output in plan.masking for index in output.positions(self.ids)})
-            for row in plain:
-                inside = (index - row.start for index in positions)
-                yield from (masked_row(row, index) for index in inside if 0 <= index < row.num_residues)
+        positions = self._masked_positions(plan)
+        for row in plain:
+            inside = (index - row.start for index in positions)
+            yield from (masked_row(row, index) for index in inside if 0 <= index < row.num_residues)
+
+    def num_tokens(self, plan: Plan) -> int:
+        """Tokens of all its rows, without making them."""
+        positions = self._masked_positions(plan)
+        masked = (sum(start <= index < stop for index in positions) for start, stop in self.spans)
+        rows = (bool(plan.plain) + masks for masks in masked)
+        return sum((stop - start + 2) * count for (start, stop), count in zip(self.spans, rows, strict=True))
+
+    def _masked_positions(self, plan: Plan) -> list[int]:
+        """0-based residues that are masked in turn, one row each."""
+        return sorted({index for output in plan.masking for index in output.positions(self.ids)})
 
     def accept(self, row: Row, outcome: Mapping[str, FloatArray] | EsmkitError, plan: Plan) -> None:
         """What a row of this record gave; the first error stays."""
@@ -122,21 +152,42 @@ class Job:
 
 @dataclass(slots=True)
 class Chunk:
-    """A bounded stretch of the input: what is packed together, and what leaves together in input order."""
+    """A bounded stretch of the input: what is packed together, and what leaves together in input order.
 
-    entries: list[Failure | tuple[Record, Job]] = field(default_factory=list)
+    Attributes:
+        entries: every record of the stretch with its job, or its outcome where that is known already.
+        jobs: what is to be computed, by sequence.
+        num_tokens: of all rows of these jobs.
+    """
+
+    entries: list[Failure | Result | tuple[Record, Job]] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
-    rows: list[tuple[Job, Row]] = field(default_factory=list)
     num_tokens: int = 0
 
     def add(self, record: Record, job: Job, plan: Plan) -> None:
-        """Takes a record with a new job, whose rows join the chunk, or with one that the chunk has already."""
-        self.entries.append((record, job))
+        """Takes a record with a new job, or with one that the chunk has already."""
         if record.sequence not in self.jobs:
+            self.num_tokens += job.num_tokens(plan)
             self.jobs[record.sequence] = job
+        self.entries.append((record, job))
+
+    def rows(self, plan: Plan) -> Iterator[tuple[Job, Row]]:
+        """The rows of every job, made one by one; none for jobs that have failed by then."""
+        for job in self.jobs.values():
             for row in job.rows(plan):
-                self.rows.append((job, row))
-                self.num_tokens += len(row.tokens)
+                if job.error is not None:
+                    break
+                yield job, row
+
+    def outcomes(self, plan: Plan, provenance: dict[str, Any]) -> Iterator[Result | Failure]:
+        """One per entry, in order, once all rows are done."""
+        for entry in self.entries:
+            if isinstance(entry, Failure | Result):
+                yield entry
+            elif entry[1].error is not None:
+                yield Failure(entry[0].index, entry[0].id, entry[1].error)
+            else:
+                yield entry[1].result(entry[0], plan, provenance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +213,7 @@ class Intake:
                 if chunk.entries:
                     yield chunk
                 raise
-            self._admit(item, chunk)
+            self.admit(item, chunk)
             failed = isinstance(chunk.entries[-1], Failure)
             if chunk.num_tokens >= self.chunk_tokens or (failed and self.stop_at_failure):
                 yield chunk
@@ -170,7 +221,8 @@ class Intake:
         if chunk.entries:
             yield chunk
 
-    def _admit(self, item: Record | Failure, chunk: Chunk) -> None:
+    def admit(self, item: Record | Failure, chunk: Chunk) -> None:
+        """Adds one record to a chunk: with its job, or as a Failure that says why it has none."""
         if isinstance(item, Failure):
             chunk.entries.append(item)
             return

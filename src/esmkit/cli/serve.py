@@ -1,0 +1,162 @@
+"""`esmkit serve`: the HTTP API."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import os
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from esmkit.server.settings import ServerSettings
+
+if typing.TYPE_CHECKING:
+    from esmkit.config import Settings
+    from esmkit.engine.queue import ServingQueue
+    from esmkit.errors import EsmkitError
+
+_OPTION_NAMES = {"models": ("--model", "-m"), "cors_origins": ("--cors-origin",)}
+
+
+def _flags() -> list[inspect.Parameter]:
+    """One option per setting, None when it is not given, so that environment and file have their say."""
+    hints = typing.get_type_hints(ServerSettings)
+    parameters = []
+    for each in dataclasses.fields(ServerSettings):
+        hint = hints[each.name]
+        if isinstance(each.default, tuple):
+            hint = list[str]
+        elif isinstance(hint, types.UnionType):
+            hint = hint.__args__[0]
+        default = "" if each.default in (None, ()) else f" [default: {_shown(each.default)}]"
+        option = typer.Option(
+            *_OPTION_NAMES.get(each.name, ()), help=each.metadata["help"] + default, show_default=False
+        )
+        parameters.append(
+            inspect.Parameter(
+                each.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[typing.Optional[hint], option],  # noqa: UP045 (built at run time)
+            )
+        )
+    return parameters
+
+
+def _shown(default: object) -> str:
+    return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default).lower()
+
+
+def serve(config: Path | None, print_config: bool, **flags: Any) -> int:
+    """Serve models over HTTP, with BioLM's routes.
+
+    Every option is also an environment variable (ESMKIT_PORT) and a key of the TOML file (port = 8000). Options win
+    over the environment, that over the file.
+
+    Example: esmkit serve --model esm2-8m --model esm2-650m --host 0.0.0.0
+    """
+    given = {name: value or None if isinstance(value, list) else value for name, value in flags.items()}
+    settings = ServerSettings.resolve(given, os.environ, path=config)
+    if print_config:
+        typer.echo(json.dumps(settings.shown(), indent=2))
+        return 0
+    return _run(settings)
+
+
+def _run(settings: ServerSettings) -> int:
+    from esmkit.config import Settings
+    from esmkit.errors import MissingExtraError
+
+    try:
+        import fastapi  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"serving needs {error.name}, which is not installed. Install it with: pip install 'esmkit[server]'",
+            extra="server",
+        ) from error
+    from esmkit.server import logs
+    from esmkit.server.app import create_app
+    from esmkit.server.process import ServerProcess
+    from esmkit.store import Store, database_url
+
+    logs.configure(settings.log_level)
+    home = Settings.from_env(os.environ)
+    store = Store.open(settings.database_url or database_url(os.environ))
+    try:
+        store.migrate()
+        queue = _queue(settings, home, on_fatal=lambda error: server.fail(error))
+        server = ServerProcess(create_app(settings, queue, store), settings)
+        server.run()
+    finally:
+        store.close()
+    if server.failure is not None:
+        raise server.failure
+    return 0
+
+
+def _queue(settings: ServerSettings, home: Settings, *, on_fatal: Callable[[EsmkitError], None]) -> ServingQueue:
+    from esmkit.engine.queue import ModelSpec, ServingQueue
+
+    specs = [
+        ModelSpec(
+            name=name,
+            dtype=settings.dtype,
+            device=settings.device,
+            attention=settings.attention,
+            batch_tokens=settings.batch_tokens,
+            threads=settings.threads,
+            max_length=settings.max_residues,
+        )
+        for name in settings.models
+    ]
+    return ServingQueue(
+        specs,
+        memory_budget_bytes=settings.memory_budget_bytes,
+        max_queued_tokens=settings.max_queued_tokens,
+        restarts=settings.restarts,
+        settings=home,
+        warm=() if settings.lazy else settings.models,
+        cache_bytes=settings.cache_bytes,
+        on_fatal=on_fatal,
+    )
+
+
+def _command() -> Callable[..., int]:
+    """`serve` with one option per setting."""
+
+    def command(**values: Any) -> int:
+        return serve(**values)
+
+    own = [
+        inspect.Parameter(
+            "config",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[Path | None, typer.Option(help="TOML file with settings; also ESMKIT_CONFIG.")],
+        ),
+        inspect.Parameter(
+            "print_config",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False,
+            annotation=Annotated[
+                bool, typer.Option("--print-config", help="Print all settings as JSON, without secrets, and exit.")
+            ],
+        ),
+    ]
+    parameters = [*own, *_flags()]
+    command.__doc__ = serve.__doc__
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("serve")(_command())

@@ -1,0 +1,145 @@
+"""The application: routes, middleware, error handlers, and what starts and stops with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from esmkit import __version__
+from esmkit.errors import EsmkitError
+from esmkit.server import openapi, routes_account, routes_models, routes_service
+from esmkit.server.answers import error_response
+from esmkit.server.boundary import Boundary
+from esmkit.server.calls import trace_of
+from esmkit.server.catalog import Catalog, served_model
+from esmkit.server.errors import (
+    ClientGoneError,
+    ErrorAnswer,
+    InvalidRequestError,
+    Issue,
+    answer_for,
+    http_answer,
+)
+from esmkit.server.limits import AnswerMemory, Limiter
+from esmkit.server.logs import SERVER
+from esmkit.server.metrics import Metrics
+from esmkit.server.services import Queue, Services
+from esmkit.server.settings import ServerSettings
+from esmkit.server.status import Status
+from esmkit.server.usage import Ledger
+from esmkit.store import Store
+
+_CORS_HEADERS = ["Authorization", "Content-Type", "Content-Encoding", "X-API-Key", "X-Request-ID"]
+_SHOWN_HEADERS = ["X-Request-ID", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
+
+
+def create_app(settings: ServerSettings, queue: Queue, store: Store) -> FastAPI:
+    """The ASGI application over a queue and a store.
+
+    Args:
+        settings: what the operator chose.
+        queue: answers for every model in `settings.models`; to be started before the first request, and closed with
+            the application.
+        store: keys, usage, probes, incidents; migrated.
+
+    Raises:
+        InvalidConfigError: two models would have the same place in URLs, or rates cannot be counted where asked.
+    """
+    catalog = Catalog(served_model(name, queue.info(name)) for name in settings.models)
+    memory = AnswerMemory(max_answer_bytes=settings.max_answer_bytes, max_answers_bytes=settings.max_answers_bytes)
+    server = Services(
+        settings=settings,
+        queue=queue,
+        store=store,
+        catalog=catalog,
+        limiter=Limiter(settings),
+        memory=memory,
+        metrics=Metrics(queue),
+        ledger=Ledger(store),
+        status=Status(queue, store, catalog),
+    )
+    app = FastAPIOffline(
+        title="esmkit",
+        version=__version__,
+        summary="ESM-2 protein language models over HTTP, with BioLM's routes.",
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.services = server
+    # The login check also has the form of a model call; these come next because nearly every request is one.
+    for router in (routes_account.login, routes_models.router, routes_account.router, routes_service.router):
+        app.include_router(router)
+    _handle_errors(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=_CORS_HEADERS,
+            expose_headers=_SHOWN_HEADERS,
+        )
+    app.add_middleware(Boundary, metrics=server.metrics, https=settings.ssl_certfile is not None)
+    app.openapi = lambda: openapi.document(app, server)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    server: Services = app.state.services
+    interval_s = server.settings.probe_interval_s
+    background = [asyncio.create_task(server.ledger.run()), asyncio.create_task(server.status.run(interval_s))]
+    for task in background:
+        task.add_done_callback(_report)
+    try:
+        yield
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await server.queue.close()
+        await server.ledger.flush()
+
+
+def _report(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        SERVER.error("a background task ended", exc_info=task.exception())
+
+
+def _handle_errors(app: FastAPI) -> None:
+    @app.exception_handler(EsmkitError)
+    async def known(request: Request, error: EsmkitError) -> Response:
+        trace = trace_of(request)
+        answer = answer_for(error, request_id=trace.request_id)
+        if answer.status >= 500:
+            SERVER.error(error.message, extra={"fields": {"request_id": trace.request_id, "error": error.code}})
+        return _answered(request, answer)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        answer = http_answer(error.status_code, f"{error.detail}: {request.method} {request.url.path[:200]}")
+        response = _answered(request, answer)
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(RequestValidationError)
+    async def query(request: Request, error: RequestValidationError) -> Response:
+        issues = [Issue(tuple(each["loc"]), each["msg"], each["type"]) for each in error.errors()]
+        return _answered(request, answer_for(InvalidRequestError(issues), request_id=trace_of(request).request_id))
+
+    @app.exception_handler(ClientGoneError)
+    async def gone(request: Request, error: ClientGoneError) -> None:
+        return None
+
+
+def _answered(request: Request, answer: ErrorAnswer) -> Response:
+    trace_of(request).code = answer.code
+    return error_response(answer)

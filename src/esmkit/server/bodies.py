@@ -1,0 +1,92 @@
+"""Request bodies: read in bounded memory and time, inflated in bounded memory, before anything looks inside."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import ClientDisconnect, Request
+
+from esmkit.server.errors import (
+    BodyTimeoutError,
+    BodyTooLargeError,
+    ClientGoneError,
+    InvalidRequestError,
+    Issue,
+    UnsupportedMediaError,
+)
+
+ENCODINGS = ("gzip", "zstd")
+
+
+async def read_json_body(request: Request, *, max_bytes: int, timeout_s: float) -> bytes:
+    """The body as the JSON text that was sent, inflated.
+
+    Args:
+        request: its body has not been read.
+        max_bytes: bound on the body as sent, and again inflated.
+        timeout_s: how long the client may take.
+
+    Raises:
+        UnsupportedMediaError: not JSON, or an encoding other than gzip and zstd.
+        BodyTooLargeError: above `max_bytes`; nothing beyond it was kept.
+        BodyTimeoutError: the client was too slow.
+        InvalidRequestError: the compressed data is damaged.
+    """
+    _check_type(request.headers.get("content-type", ""))
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", *ENCODINGS):
+        raise UnsupportedMediaError(f"Content-Encoding {encoding[:40]!r}: send {', '.join(ENCODINGS)}, or none")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    try:
+        async with asyncio.timeout(timeout_s):
+            raw = await _read(request, max_bytes)
+    except TimeoutError:
+        raise BodyTimeoutError(f"the body did not arrive within {timeout_s:g} s") from None
+    if encoding == "identity":
+        return raw
+    return await asyncio.to_thread(inflate, raw, encoding, max_bytes)
+
+
+def inflate(raw: bytes, encoding: str, max_bytes: int) -> bytes:
+    """Decompressed data of at most `max_bytes`; a bomb costs no more memory than that.
+
+    Example:
+        >>> import gzip
+        >>> inflate(gzip.compress(b"[]"), "gzip", 100)
+        b'[]'
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.input_stream(pa.py_buffer(raw), compression=encoding) as stream:
+            text: bytes = stream.read(max_bytes + 1)
+    except OSError:
+        raise InvalidRequestError([Issue((), f"the body is damaged or no {encoding}", "body_encoding")]) from None
+    if len(text) > max_bytes:
+        raise _too_large(max_bytes)
+    return text
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+    except ClientDisconnect:
+        raise ClientGoneError from None
+    return bytes(body)
+
+
+def _check_type(content_type: str) -> None:
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        found = f"{kind[:60]!r}" if kind else "none"
+        raise UnsupportedMediaError(f"Content-Type is {found}: send application/json")
+
+
+def _too_large(max_bytes: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"the body is larger than {max_bytes} bytes; send fewer items per request")

@@ -1,0 +1,93 @@
+"""The outermost layer of every request: its id, one spelling of paths, security headers, one log line, last resort.
+
+Plain ASGI, as Starlette's BaseHTTPMiddleware would hide that a client went away.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Mapping
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from esmkit.errors import InternalError
+from esmkit.server.answers import error_response
+from esmkit.server.errors import answer_for
+from esmkit.server.logs import SERVER, Trace
+from esmkit.server.metrics import Metrics
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+DOCS_PATHS = ("/docs", "/redoc", "/static-offline-docs")
+_HEADERS: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+# The two pages hold a script of their own; everything else on them comes from this server.
+_DOCS_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "worker-src 'self' blob:; frame-ancestors 'none'"
+)
+
+
+class Boundary:
+    """ASGI middleware; `scope["esmkit"]` holds the Trace of the request."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, https: bool) -> None:
+        self._app, self._metrics, self._https = app, metrics, https
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on, and notes what became of it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if len(scope["path"]) > 1:
+            scope["path"] = scope["path"].rstrip("/") or "/"  # clients write both, and follow no redirect
+        trace = scope["esmkit"] = _trace(scope)
+        started = time.perf_counter()
+
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                trace.status = message["status"]
+                self._mark(message, scope["path"], trace)
+            elif message["type"] == "http.response.body":
+                trace.response_bytes += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            with self._metrics.in_flight.track_inprogress():
+                await self._app(scope, receive, send_marked)
+        except Exception:
+            SERVER.exception("request failed", extra={"fields": {"request_id": trace.request_id}})
+            answer = answer_for(InternalError("unexpected"), request_id=trace.request_id)
+            trace.code = answer.code
+            if not trace.status:
+                await error_response(answer)(scope, receive, send_marked)
+        finally:
+            seconds = time.perf_counter() - started
+            trace.duration_ms = round(seconds * 1000, 3)
+            trace.status = trace.status or 499  # nobody was there to answer
+            self._metrics.count_request(trace, seconds, route=getattr(scope.get("route"), "path", "unmatched"))
+            trace.log()
+
+    def _mark(self, message: Message, path: str, trace: Trace) -> None:
+        headers = MutableHeaders(scope=message)
+        headers["X-Request-ID"] = trace.request_id
+        for name, value in _HEADERS.items():
+            headers.setdefault(name, value)
+        if path.startswith(DOCS_PATHS):
+            headers["Content-Security-Policy"] = _DOCS_POLICY
+        if self._https:
+            headers["Strict-Transport-Security"] = "max-age=31536000"
+
+
+def _trace(scope: Scope) -> Trace:
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+    request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    client = scope.get("client")
+    return Trace(request_id, client[0] if client else "unknown", scope["method"], scope["path"][:256])

@@ -1,0 +1,158 @@
+"""How much one key may ask for: rates by the `limits` library, requests at a time, and memory for answers."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute, RateLimitItemPerSecond
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import ConfigurationError
+from limits.storage import storage_from_string
+
+from esmkit.errors import InvalidConfigError, OverloadedError
+from esmkit.server.errors import AnswerTooLargeError, QuotaExceededError, RateLimitedError
+from esmkit.server.settings import ServerSettings
+
+Headers = dict[str, str]
+Left = list[tuple[float, Headers]]
+"""Per rule the share that is left, and the RateLimit headers that say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    name: str
+    item: RateLimitItem
+    error: type[RateLimitedError] = RateLimitedError
+
+
+class Limiter:
+    """Counts what every caller asks for; a rule without a number does not exist."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        try:
+            storage: Any = storage_from_string(f"async+{settings.limits_storage_url}")
+        except (ConfigurationError, ImportError) as error:
+            raise InvalidConfigError(
+                f"limits_storage_url cannot be used: {error}; write memory:// or redis://host:port",
+                setting="limits_storage_url",
+            ) from None
+        self._strategy = SlidingWindowCounterRateLimiter(storage)
+        per_second, per_minute = settings.limit_requests_per_s, settings.limit_residues_per_minute
+        per_day = settings.limit_residues_per_day
+        self._requests = [_Rule("requests per second", RateLimitItemPerSecond(per_second))] if per_second else []
+        self._residues = [_Rule("residues per minute", RateLimitItemPerMinute(per_minute))] if per_minute else []
+        if per_day:
+            self._residues.append(_Rule("residues per day", RateLimitItemPerDay(per_day), QuotaExceededError))
+        self._max_concurrent = settings.limit_concurrent
+        self._running: Counter[str] = Counter()
+
+    async def take_request(self, caller: str) -> Left:
+        """Counts one request; tells what is left.
+
+        Raises:
+            RateLimitedError: there were too many.
+        """
+        return await self._take(self._requests, caller, 1)
+
+    async def take_residues(self, caller: str, residues: int) -> Left:
+        """Counts the residues of a request; tells what is left.
+
+        Raises:
+            RateLimitedError: too many within a minute.
+            QuotaExceededError: too many within a day.
+        """
+        return await self._take(self._residues, caller, residues)
+
+    @contextmanager
+    def running(self, caller: str) -> Iterator[None]:
+        """Counts a request while it runs.
+
+        Raises:
+            RateLimitedError: the caller has too many already.
+        """
+        if self._max_concurrent is not None and self._running[caller] >= self._max_concurrent:
+            raise RateLimitedError(
+                f"{self._max_concurrent} requests at a time are allowed and run already; wait for one", retry_after_s=1
+            )
+        self._running[caller] += 1
+        try:
+            yield
+        finally:
+            self._running[caller] -= 1
+            if not self._running[caller]:
+                del self._running[caller]
+
+    async def _take(self, rules: list[_Rule], caller: str, cost: int) -> Left:
+        for rule in rules:
+            if not await self._strategy.test(rule.item, caller, cost=cost):
+                raise await self._refusal(rule, caller, cost)
+        left: Left = []
+        for rule in rules:
+            if not await self._strategy.hit(rule.item, caller, cost=cost):
+                raise await self._refusal(rule, caller, cost)
+            reset_at, remaining = await self._strategy.get_window_stats(rule.item, caller)
+            left.append((remaining / rule.item.amount, _headers(rule.item, remaining, reset_at)))
+        return left
+
+    async def _refusal(self, rule: _Rule, caller: str, cost: int) -> RateLimitedError:
+        reset_at, remaining = await self._strategy.get_window_stats(rule.item, caller)
+        window_s, lacking = rule.item.get_expiry(), cost - remaining
+        wait_s = min(window_s, max(reset_at - time.time(), window_s * lacking / rule.item.amount))
+        return rule.error(
+            f"{rule.item.amount} {rule.name} are allowed, {remaining} are left, this request needs {cost}",
+            retry_after_s=wait_s,
+            headers=_headers(rule.item, remaining, reset_at),
+        )
+
+
+def _headers(item: RateLimitItem, remaining: int, reset_at: float) -> Headers:
+    return {
+        "RateLimit-Limit": str(item.amount),
+        "RateLimit-Remaining": str(remaining),
+        "RateLimit-Reset": str(max(0, math.ceil(reset_at - time.time()))),
+    }
+
+
+def tightest(left: Left) -> Headers:
+    """The headers of the rule that is nearest to its limit; none without rules."""
+    return min(left, key=lambda each: each[0], default=(0.0, {}))[1]
+
+
+class AnswerMemory:
+    """Bounds what one answer holds and what all that are being made take, so that memory stays flat."""
+
+    def __init__(self, *, max_answer_bytes: int, max_answers_bytes: int) -> None:
+        self._max_answer, self._max_all = max_answer_bytes, max_answers_bytes
+        self._held = 0
+
+    @contextmanager
+    def hold(self, size_bytes: int, *, expansion: int = 1) -> Iterator[None]:
+        """Holds memory for one answer.
+
+        Args:
+            size_bytes: its numbers as fp32.
+            expansion: how many times that it takes to write them.
+
+        Raises:
+            AnswerTooLargeError: more than one answer may have.
+            OverloadedError: more than is free now.
+        """
+        if size_bytes > self._max_answer:
+            raise AnswerTooLargeError(
+                f"the answer would hold {size_bytes / 1e6:.0f} MB of numbers, at most {self._max_answer / 1e6:.0f} MB "
+                "are allowed; send fewer items, or include fewer layers, heads or outputs"
+            )
+        taken_bytes = size_bytes * expansion
+        if self._held and self._held + taken_bytes > self._max_all:
+            raise OverloadedError("too many large answers are being made; try again", retry_after_s=2)
+        self._held += taken_bytes
+        try:
+            yield
+        finally:
+            self._held -= taken_bytes

@@ -1,0 +1,76 @@
+"""One JSON object per log line, on stderr: time, level, message, request id, what else is known; never a sequence."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+ACCESS = logging.getLogger("esmkit.access")
+SERVER = logging.getLogger("esmkit.server")
+
+
+@dataclass(slots=True)
+class Trace:
+    """What becomes known of one request while it is answered; one log line at its end.
+
+    Attributes:
+        request_id: from the client's X-Request-ID, or new.
+        key: id of the API key.
+        code: BioLM code of the error, if it failed.
+        sequences: only where the operator asked to log them.
+    """
+
+    request_id: str
+    client: str
+    method: str
+    path: str
+    status: int = 0
+    duration_ms: float = 0.0
+    response_bytes: int = 0
+    key: str | None = None
+    model: str | None = None
+    action: str | None = None
+    version: str | None = None
+    items: int | None = None
+    residues: int | None = None
+    code: str | None = None
+    sequences: list[str] | None = field(default=None, repr=False)
+
+    def log(self) -> None:
+        """Writes the line; health checks and scrapes only at level debug."""
+        values = ((each.name, getattr(self, each.name)) for each in fields(self))
+        known = {name: value for name, value in values if value is not None}
+        quiet = self.path.startswith(("/health", "/metrics")) and self.status < 400
+        ACCESS.log(logging.DEBUG if quiet else logging.INFO, "request", extra={"fields": known})
+
+
+class JsonLines(logging.Formatter):
+    """Formats records as JSON; fields come from `extra={"fields": {...}}`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def configure(level: str, stream: TextIO | None = None) -> None:
+    """Sends every log record of the process, uvicorn's too, to one stream as JSON lines."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for name in ("esmkit", "uvicorn"):
+        logging.getLogger(name).setLevel(level.upper())

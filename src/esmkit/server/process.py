@@ -1,0 +1,98 @@
+"""The server as a process. SIGTERM drains: accepted requests are answered, new ones get 503, then it exits with 0."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from esmkit.errors import EsmkitError
+from esmkit.server.connection import protocol
+from esmkit.server.logs import SERVER
+from esmkit.server.services import Services
+from esmkit.server.settings import ServerSettings
+
+WRITE_S = 30
+"""How long clients may take to receive the last answers of a drained server."""
+
+
+class ServerProcess(uvicorn.Server):
+    """uvicorn that starts the queue before it listens, and drains it before it stops.
+
+    Attributes:
+        failure: why the process could not start or had to stop; None when it stops as asked.
+    """
+
+    def __init__(self, app: FastAPI, settings: ServerSettings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                http=protocol(settings.header_timeout_s),
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=True,
+                forwarded_allow_ips=settings.trusted_proxies,
+                timeout_keep_alive=settings.keep_alive_s,
+                timeout_graceful_shutdown=WRITE_S,
+                ssl_certfile=settings.ssl_certfile,
+                ssl_keyfile=settings.ssl_keyfile,
+            )
+        )
+        self.failure: EsmkitError | None = None
+        self._services: Services = app.state.services
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loading: asyncio.Task[None] | None = None
+        self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Loads the models, then listens; a signal in between ends the process."""
+        self._loop = asyncio.get_running_loop()
+        self._loading = asyncio.create_task(self._services.queue.start())
+        try:
+            await self._loading
+        except (EsmkitError, asyncio.CancelledError) as error:
+            self.failure = error if isinstance(error, EsmkitError) else None
+            self.should_exit = True
+            await self._services.queue.close()
+            return
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """First signal: drain. Second: stop at once. Neither is raised again, so that a drained server exits with 0."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop, signal.Signals(sig).name)
+
+    def fail(self, error: EsmkitError) -> None:
+        """Stops the process because of what no restart inside it can mend."""
+        SERVER.critical("stopping: %s", error.message)
+        self.failure = error
+        self._services.draining = True
+        self.should_exit = True
+
+    def _stop(self, name: str) -> None:
+        if not self.started:
+            assert self._loading is not None
+            self._loading.cancel()
+        elif self._draining is None:
+            SERVER.info("%s: finishing what was accepted", name)
+            self._services.draining = True
+            self._draining = asyncio.create_task(self._drain())
+        else:
+            self.force_exit = self.should_exit = True
+
+    async def _drain(self) -> None:
+        queue, timeout_s = self._services.queue, self._services.settings.drain_timeout_s
+        try:
+            if not await queue.drain(timeout_s):
+                SERVER.error("not everything was answered within %g s", timeout_s)
+                await queue.close()
+        finally:
+            self.should_exit = True

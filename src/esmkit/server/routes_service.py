@@ -1,0 +1,90 @@
+"""What is here and how it is doing: root, catalogue, health, status, metrics."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from esmkit import __version__
+from esmkit.server.answers import json_response
+from esmkit.server.auth import identify
+from esmkit.server.errors import ForbiddenError
+from esmkit.server.services import Services, services
+
+router = APIRouter()
+
+
+@router.get("/", tags=["service"], summary="What this is")
+async def root(request: Request) -> Response:
+    """BioLM's hub clients take `status: ok` for healthy."""
+    server = services(request)
+    content = {
+        "status": "ok",
+        "message": f"esmkit {__version__}",
+        "supported_models": [model.slug for model in server.catalog.models],
+        "links": {"docs": "/docs", "openapi": "/openapi.json", "status": "/status.json", "health": "/health/ready"},
+    }
+    return json_response(content)
+
+
+@router.get("/api/ui/community-api-models", tags=["catalogue"], summary="The served models")
+@router.get("/ui/community-api-models", include_in_schema=False)
+async def models(request: Request) -> Response:
+    """The list that BioLM's command line shows."""
+    return json_response([model.entry() for model in services(request).catalog.models], request=request)
+
+
+@router.get("/api/ui/community-api-models/{slug}", tags=["catalogue"], summary="One model with code examples")
+@router.get("/ui/community-api-models/{slug}", include_in_schema=False)
+async def model(request: Request, slug: str) -> Response:
+    """The page of one model in BioLM's command line."""
+    found = services(request).catalog.find(slug)
+    base = str(request.base_url).rstrip("/")
+    item = {"encode": "MKTAYIAKQR", "predict": "MKTAY<mask>AKQR", "score": "MKTAYIAKQR", "log_prob": "MKTAYIAKQR"}
+    examples = {
+        action: f"curl {base}/api/v3/{found.slug}/{action}/ -H 'Content-Type: application/json' "
+        f'-H \'Authorization: Token KEY\' -d \'{{"items": [{{"sequence": "{sequence}"}}]}}\''
+        for action, sequence in item.items()
+    }
+    return json_response({**found.entry(), "code_examples": examples}, request=request)
+
+
+@router.get("/health/live", tags=["health"], summary="The process answers")
+async def live() -> Response:
+    """Always 200; restart the process when this fails."""
+    return json_response({"status": "alive"})
+
+
+@router.get("/health/ready", tags=["health"], summary="Requests will be answered")
+@router.get("/health", include_in_schema=False)
+async def ready(request: Request) -> Response:
+    """503 while draining, or while a model's process is dead and not back; send no traffic then."""
+    server = services(request)
+    states = {model.slug: server.queue.info(model.name).state for model in server.catalog.models}
+    is_ready = server.queue.ready() and not server.draining
+    word = "draining" if server.draining else "ready" if is_ready else "not ready"
+    return json_response({"status": word, "models": states}, status=200 if is_ready else 503)
+
+
+@router.get("/status.json", tags=["health"], summary="Uptime, latency and incidents of 90 days")
+async def status(request: Request) -> Response:
+    """Per model: share of successful probes, p50 and p95 in ms, one entry per day; and incidents, newest first."""
+    server = services(request)
+    return json_response(await server.status.page(draining=server.draining), request=request)
+
+
+@router.get("/metrics", tags=["health"], summary="Metrics for Prometheus")
+async def metrics(request: Request) -> Response:
+    """Needs an admin key where keys are on, unless the server was started with metrics_open."""
+    server = services(request)
+    await _check_scraper(request, server)
+    return Response(server.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _check_scraper(request: Request, server: Services) -> None:
+    if server.settings.metrics_open or not server.settings.asks_for_keys:
+        return
+    caller = await identify(request, server.store, required=True)
+    if caller.key is None or not caller.key.admin:
+        raise ForbiddenError("metrics need a key made with 'esmkit keys create --admin'")

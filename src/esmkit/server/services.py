@@ -1,0 +1,67 @@
+"""What the routes work with, put together once per server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from starlette.requests import Request
+
+from esmkit.server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from esmkit.batching import LengthPolicy
+    from esmkit.engine.queue import ModelInfo, QueueStats
+    from esmkit.outputs import OutputOptions
+    from esmkit.server.catalog import Catalog
+    from esmkit.server.limits import AnswerMemory, Limiter
+    from esmkit.server.metrics import Metrics
+    from esmkit.server.status import Status
+    from esmkit.server.usage import Ledger
+    from esmkit.store import Store
+    from esmkit.types import Failure, Record, Result
+
+
+class Queue(Protocol):
+    """What the server needs of the engine's serving queue."""
+
+    async def start(self) -> None: ...  # noqa: D102
+    async def drain(self, timeout_s: float) -> bool: ...  # noqa: D102
+    async def close(self) -> None: ...  # noqa: D102
+    async def submit(  # noqa: D102
+        self,
+        model: str,
+        records: Sequence[Record],
+        outputs: Sequence[str],
+        options: OutputOptions,
+        *,
+        length: LengthPolicy | None = None,
+        priority: Literal["interactive", "bulk"] = "interactive",
+        deadline_s: float | None = None,
+    ) -> list[Result | Failure]: ...
+    def info(self, model: str) -> ModelInfo: ...  # noqa: D102
+    def stats(self) -> QueueStats: ...  # noqa: D102
+    def ready(self) -> bool: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class Services:
+    """The parts of one server; `draining` is True from SIGTERM on."""
+
+    settings: ServerSettings
+    queue: Queue
+    store: Store
+    catalog: Catalog
+    limiter: Limiter
+    memory: AnswerMemory
+    metrics: Metrics
+    ledger: Ledger
+    status: Status
+    draining: bool = False
+
+
+def services(request: Request) -> Services:
+    """The services of the server that a request came to."""
+    found: Services = request.app.state.services
+    return found

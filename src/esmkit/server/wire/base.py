@@ -1,0 +1,120 @@
+"""What the wire modules share: versions of the API, bounds of a request, and the call that a request becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from esmkit.outputs import OutputOptions
+from esmkit.server.errors import InvalidRequestError, Issue
+from esmkit.types import Record
+
+Array = np.ndarray[Any, Any]
+Arrays = Mapping[str, Any]
+
+
+FieldOf = Callable[[int], tuple[str | int, ...]]
+
+
+def items_field(index: int) -> tuple[str | int, ...]:
+    """Where the sequence of an item stands in a request."""
+    return ("items", index, "sequence")
+
+
+class Version(StrEnum):
+    """BioLM's open gateway (v1, strict), its API of 2023 (v2), and its API of today (v3)."""
+
+    V1 = "v1"
+    V2 = "v2"
+    V3 = "v3"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much one request may hold."""
+
+    max_items: int
+    max_residues: int
+    max_long_residues: int
+
+
+class Body(BaseModel):
+    """Base of all request parts: JSON types as they are, no coercion of "1" to 1."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Chains:
+    """Where the chains of one item lie in the sequence that is computed.
+
+    Attributes:
+        spans: 0-based half-open residues of each chain in the joined sequence.
+        keep: int64, indices of the residues that belong to a chain.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    keep: Array
+
+    def positions(self) -> list[list[int]]:
+        """First and last residue of each chain, 1-based, once the linkers are cut out."""
+        ends = np.cumsum([stop - start for start, stop in self.spans]).tolist()
+        return [[first + 1, last] for first, last in zip([0, *ends], ends, strict=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A checked request, ready for the queue, with what is needed to write its answer.
+
+    Attributes:
+        action: encode, predict or log_prob.
+        records: what to compute, ids `items__0` and so on.
+        outputs: outputs of the engine.
+        options: their options.
+        include: what the answer shows; encode only.
+        layers: layers of embeddings, 0..N.
+        pool: how residues become one embedding.
+        long: length policy.
+        chains: per item, or None for an item of one chain.
+        residues: what is computed in total, linkers included.
+        field_of: where the sequence of an item stands in the request.
+        results_key: under which key the answer lists the results.
+    """
+
+    action: str
+    records: list[Record]
+    outputs: tuple[str, ...]
+    residues: int
+    options: OutputOptions = OutputOptions()  # noqa: RUF009
+    include: frozenset[str] = frozenset()
+    layers: tuple[int, ...] = ()
+    pool: Literal["mean", "max"] = "mean"
+    long: Literal["error", "window", "truncate"] = "error"
+    chains: tuple[Chains | None, ...] = ()
+    priority: Literal["interactive", "bulk"] = "interactive"
+    deadline_s: float | None = None
+    provenance: bool = False
+    field_of: FieldOf = items_field
+    results_key: str = "results"
+
+
+def parsed(kind: type[BaseModel], body: bytes) -> Any:
+    """The body as a request of this type.
+
+    Raises:
+        InvalidRequestError: names every field that is wrong; values are never repeated.
+    """
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise InvalidRequestError([Issue(each["loc"], _plain(each["msg"]), each["type"]) for each in found]) from None
+
+
+def _plain(message: str) -> str:
+    return message.replace("List should have", "there should be").replace(" after validation", "")

@@ -1,0 +1,113 @@
+"""Settings of the server: who wins, what is refused, what is shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from esmkit.errors import InvalidConfigError
+from esmkit.server.settings import ServerSettings, describe
+from tests.cli_calls import Esmkit, in_process
+
+DOCS = Path(__file__).parents[1] / "docs" / "server.md"
+
+
+@pytest.fixture
+def esmkit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Esmkit:
+    return in_process(monkeypatch, capsys)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "serve.toml"
+    path.write_text('port = 1\nhost = "file"\nmax_items = 16\nmodels = ["esm2-8m", "esm2-35m"]\nlazy = true\n')
+    return path
+
+
+def test_flags_win_over_environment_over_file_over_defaults(file: Path) -> None:
+    environment = {"ESMKIT_PORT": "2", "ESMKIT_HOST": "environment", "ESMKIT_LAZY": "", "ESMKIT_AUTH": "on"}
+    settings = ServerSettings.resolve({"port": 3, "max_items": None}, environment, path=file)
+    assert (settings.port, settings.host, settings.max_items, settings.auth) == (3, "environment", 16, "on")
+    assert (settings.models, settings.lazy, settings.max_residues) == (("esm2-8m", "esm2-35m"), True, 2048)
+
+
+def test_the_environment_names_the_file_and_lists_with_commas(file: Path) -> None:
+    environment = {"ESMKIT_CONFIG": str(file), "ESMKIT_MODELS": "esm2-mini, esm2-650m"}
+    settings = ServerSettings.resolve({}, environment)
+    assert (settings.models, settings.max_items) == (("esm2-mini", "esm2-650m"), 16)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"ESMKIT_PORT": "http"}, r"^ESMKIT_PORT='http': .*integer"),
+        ({"ESMKIT_MAX_ITEMS": "0"}, "^ESMKIT_MAX_ITEMS must be at least 1, not 0$"),
+        ({"ESMKIT_AUTH": "maybe"}, "^ESMKIT_AUTH='maybe': .*'auto', 'on' or 'off'"),
+        ({"ESMKIT_MODELS": " , "}, "name at least one model"),
+        ({"ESMKIT_SSL_KEYFILE": "key.pem"}, "give ssl_certfile and ssl_keyfile, or neither"),
+        ({"ESMKIT_CONFIG": "/nowhere.toml"}, "^/nowhere.toml: No such file"),
+    ],
+)
+def test_wrong_values_are_named_with_their_place(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidConfigError, match=message):
+        ServerSettings.resolve({}, environment)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("prt = 1", "did you mean port"), ("port = ", "is no TOML file"), ('port = "x"', "port='x'")]
+)
+def test_wrong_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "serve.toml"
+    path.write_text(text)
+    with pytest.raises(InvalidConfigError, match=message):
+        ServerSettings.resolve({}, {}, path=path)
+
+
+@pytest.mark.parametrize(
+    ("host", "asks"),
+    [
+        *[("127.0.0.1", False), ("127.9.9.9", False), ("::1", False), ("localhost", False)],
+        *[("0.0.0.0", True), ("::", True), ("10.0.0.1", True), ("my.host", True)],
+    ],
+)
+def test_keys_are_asked_for_on_everything_but_loopback(host: str, asks: bool) -> None:
+    assert ServerSettings(host=host).asks_for_keys == asks
+    assert ServerSettings(host=host, auth="on").asks_for_keys
+    assert not ServerSettings(host=host, auth="off").asks_for_keys
+
+
+def test_printed_settings_hold_no_secret(esmkit: Esmkit, monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    monkeypatch.setenv("ESMKIT_DATABASE_URL", "postgresql://me:s3cret@host/esm")
+    call = esmkit("serve", "--print-config", "--config", file, "--limits-storage-url", "redis://:s3cret@h:1")
+    assert call.code == 0, call.err
+    shown = json.loads(call.out)
+    assert "s3cret" not in call.out
+    assert shown["database_url"] == "postgresql://me:***@host/esm"
+    assert shown["limits_storage_url"] == "redis://:***@h:1"
+    assert (shown["port"], shown["models"]) == (1, ["esm2-8m", "esm2-35m"])
+    assert tuple(shown) == ServerSettings.names()
+
+
+def test_flags_of_every_kind_are_read(esmkit: Esmkit) -> None:
+    call = esmkit(
+        *("serve", "--print-config", "--model", "a", "-m", "b", "--lazy", "--no-metrics-open", "--deadline-s", "2.5"),
+        *("--cors-origin", "https://x", "--limit-residues-per-day", "9", "--dtype", "float16"),
+    )
+    shown = json.loads(call.out)
+    found = [shown[name] for name in ("models", "lazy", "metrics_open", "deadline_s", "cors_origins", "dtype")]
+    assert found == [["a", "b"], True, False, 2.5, ["https://x"], "float16"]
+    assert shown["limit_residues_per_day"] == 9
+
+
+def test_a_wrong_flag_is_an_error_message(esmkit: Esmkit) -> None:
+    call = esmkit("serve", "--print-config", "--max-items", "0")
+    assert (call.code, call.err) == (2, "esmkit: error: --max-items must be at least 1, not 0\n")
+
+
+def test_the_page_lists_every_setting() -> None:
+    page = DOCS.read_text(encoding="utf-8")
+    for name, _, text in describe():
+        assert f"| `{name}` |" in page
+        assert text in page
