@@ -12,7 +12,7 @@ from esmkit.layers.layout import Layout
 
 def residue_weights(layout: Layout, window_weights: dict[int, torch.Tensor]) -> torch.Tensor:
     """1 at residues, 0 at cls and eos, the given weights in the rows that have some; fp32 [T]."""
-    weights_T = torch.ones(layout.num_tokens, device=layout.cu_seqlens.device)
+    weights_T = torch.ones(layout.num_tokens, dtype=torch.float32, device=layout.cu_seqlens.device)
     weights_T[layout.cu_seqlens[:-1]] = 0.0
     weights_T[layout.cu_seqlens[1:] - 1] = 0.0
     for row, weights in window_weights.items():
