@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import esmkit
+from esmkit.alphabet import tokenize
 from esmkit.batching import collate
 from esmkit.engine.graphs import CudaRecorder, Graphs
 from esmkit.engine.runner import Runner
@@ -20,6 +21,7 @@ from esmkit.layers.layout import Layout
 from esmkit.layers.rotary import Rotary, fused_kernel
 from esmkit.outputs import build
 from esmkit.types import Features, Needs, Row, TokenBatch
+from tests.test_graphs import Asked
 from tests.test_numerics import SEQUENCES
 
 pytestmark = [
@@ -123,7 +125,7 @@ def test_no_batch_waits_for_the_device_before_its_answer_is_collected(
 
 
 def rows_of(sequences: list[str]) -> list[Row]:
-    return [Row(esmkit.alphabet.tokenize(sequence)) for sequence in sequences]
+    return [Row(tokenize(sequence)) for sequence in sequences]
 
 
 def batch_of(*lengths: int, first: str = "M") -> TokenBatch:
@@ -131,10 +133,9 @@ def batch_of(*lengths: int, first: str = "M") -> TokenBatch:
     return collate(rows, range(len(rows)))
 
 
-def graphs_of(model: Any, **options: Any) -> Graphs:
-    runner, device = model.engine.runner, torch.device("cuda", 0)
-    options = {"most_tokens": 4096, **options}
-    return Graphs(runner._forward, runner._eager, CudaRecorder(device), device, **options)
+def graphs_of(model: Any, **options: Any) -> Asked:
+    recorder = CudaRecorder(torch.device("cuda", 0))
+    return Asked(model.engine.runner, Graphs(recorder, **{"most_tokens": 4096, **options}))
 
 
 def assert_close(found: Features, expected: Features) -> None:
@@ -152,39 +153,39 @@ def assert_close(found: Features, expected: Features) -> None:
 @torch.inference_mode()
 def test_replays_of_several_sizes_in_any_order_equal_eager(tiny_path: Any, caplog: pytest.LogCaptureFixture) -> None:
     """All recordings share one memory: none may disturb another's answer."""
-    graphs = graphs_of(esmkit.load(tiny_path, device="cuda", dtype="float16"))
+    asked = graphs_of(esmkit.load(tiny_path, device="cuda", dtype="float16"))
     batches = [batch_of(10), batch_of(500, 3), batch_of(*[20] * 40), batch_of(62), batch_of(2000, 1000, 7)]
     with caplog.at_level(logging.WARNING):
         for round_of_batches in (batches, batches, batches[::-1], batches):
-            answers = [graphs(batch, NEEDS, []) for batch in round_of_batches]
+            answers = [asked(batch, NEEDS, []) for batch in round_of_batches]
             for batch, answer in zip(round_of_batches, answers, strict=True):
-                assert_close(answer, graphs.eager(batch, NEEDS, []))
+                assert_close(answer, asked.eager(batch, NEEDS, []))
         masked = batch_of(30, 30, 30), [1, 40, 75]
         for _ in range(3):
-            assert_close(graphs(masked[0], NEEDS, masked[1]), graphs.eager(masked[0], NEEDS, masked[1]))
+            assert_close(asked(masked[0], NEEDS, masked[1]), asked.eager(masked[0], NEEDS, masked[1]))
     assert not caplog.messages
-    assert [recording is not None for recording in graphs.recordings.values()] == [True] * 6
+    assert [recording is not None for recording in asked.graphs.recordings.values()] == [True] * 6
 
 
 @torch.inference_mode()
 def test_one_recording_answers_different_batches_of_its_size(tiny_path: Any) -> None:
-    graphs = graphs_of(esmkit.load(tiny_path, device="cuda", dtype="float16"))
+    asked = graphs_of(esmkit.load(tiny_path, device="cuda", dtype="float16"))
     batches = [batch_of(10), batch_of(40, first="W"), batch_of(3, 4, 5), batch_of(25, 25)]
-    answers = [graphs(batch, NEEDS, []) for batch in [batches[0], *batches]][1:]
+    answers = [asked(batch, NEEDS, []) for batch in [batches[0], *batches]][1:]
     for batch, answer in zip(batches, answers, strict=True):
-        assert_close(answer, graphs.eager(batch, NEEDS, []))
-    assert len(graphs.recordings) == 1
+        assert_close(answer, asked.eager(batch, NEEDS, []))
+    assert len(asked.graphs.recordings) == 1
 
 
 @torch.inference_mode()
 def test_forgotten_recordings_are_made_again_and_memory_does_not_grow(tiny_path: Any) -> None:
-    graphs = graphs_of(esmkit.load(tiny_path, device="cuda", dtype="float16"), most_recordings=2)
+    asked = graphs_of(esmkit.load(tiny_path, device="cuda", dtype="float16"), most_recordings=2)
     batches, held = [batch_of(100), batch_of(300), batch_of(900)], []
     for _ in range(4):
         for batch in batches:
             for _ in range(3):
-                assert_close(graphs(batch, NEEDS, []), graphs.eager(batch, NEEDS, []))
-            assert len(graphs.recordings) <= 2
+                assert_close(asked(batch, NEEDS, []), asked.eager(batch, NEEDS, []))
+            assert len(asked.graphs.recordings) <= 2
         torch.cuda.synchronize()
         torch.cuda.empty_cache()
         held.append(torch.cuda.memory_reserved())
@@ -214,17 +215,17 @@ def test_threads_share_recordings_without_mixing_their_answers(tiny_path: Any) -
 def test_where_recording_fails_the_runner_goes_on_eagerly(tiny_path: Any, caplog: pytest.LogCaptureFixture) -> None:
     """The failure is a real one: a wait for the device in the middle of a recording."""
     model = esmkit.load(tiny_path, device="cuda", dtype="float16")
-    graphs = graphs_of(model)
+    asked = graphs_of(model)
 
     def waits(tokens_T: torch.Tensor, layout: Layout, needs: Needs, at: torch.Tensor | None) -> Features:
         tokens_T.sum().item()
         features: Features = model.engine.runner._forward(tokens_T, layout, needs, at)
         return features
 
-    graphs.forward = waits
+    asked.forward = waits
     stream = torch.cuda.current_stream()
     with caplog.at_level(logging.WARNING):
         for _ in range(4):
-            assert_close(graphs(batch_of(50), NEEDS, []), graphs.eager(batch_of(50), NEEDS, []))
+            assert_close(asked(batch_of(50), NEEDS, []), asked.eager(batch_of(50), NEEDS, []))
     assert len(caplog.messages) == 1
     assert torch.cuda.current_stream() == stream

@@ -6,7 +6,9 @@ same tensors every time, as a replay does.
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +19,7 @@ import torch
 from esmkit import alphabet
 from esmkit.batching import collate
 from esmkit.engine import Model
-from esmkit.engine.graphs import Compute, Graphs, Size
+from esmkit.engine.graphs import Compute, Graphs, Size, eagerly
 from esmkit.engine.runner import Runner
 from esmkit.layers import attention
 from esmkit.layers.layout import Layout
@@ -69,15 +71,26 @@ def batch_of(sequences: list[str]) -> TokenBatch:
     return collate([Row(alphabet.tokenize(sequence)) for sequence in sequences], range(len(sequences)))
 
 
-def graphs_of(model: Model, monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[Graphs, Recorder]:
+class Asked:
+    """A runner's model, with its graphs or eagerly."""
+
+    def __init__(self, runner: Runner, graphs: Graphs) -> None:
+        self.forward, self.device, self.graphs = runner._forward, runner.device, graphs
+
+    def __call__(self, batch: TokenBatch, needs: Needs, logits_at: list[int]) -> Features:
+        return self.graphs(self.forward, batch, needs, logits_at, self.device)
+
+    def eager(self, batch: TokenBatch, needs: Needs, logits_at: list[int]) -> Features:
+        return eagerly(self.forward, batch, needs, logits_at, self.device)
+
+
+def graphs_of(model: Model, monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[Asked, Recorder]:
     """Installs graphs in the runner of a model."""
     monkeypatch.setitem(attention.BACKENDS, "varlen", varlen)
     runner, recorder = model.engine.runner, Recorder()
     runner.backend = "varlen"
-    options = {"most_tokens": 4096, "record": recorder, **options}
-    graphs = Graphs(runner._forward, runner._eager, device=runner.device, **options)
-    runner.features = graphs
-    return graphs, recorder
+    runner.features = Graphs(**{"record": recorder, "most_tokens": 4096, **options})
+    return Asked(runner, runner.features), recorder
 
 
 def assert_equal(found: Features, expected: Features) -> None:
@@ -107,10 +120,10 @@ def assert_equal(found: Features, expected: Features) -> None:
 def test_padded_replay_equals_the_eager_answer_in_every_layer_and_logit(
     sequences: list[str], load_tiny: LoadTiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graphs, recorder = graphs_of(load_tiny(), monkeypatch)
+    asked, recorder = graphs_of(load_tiny(), monkeypatch)
     batch = batch_of(sequences)
-    expected = graphs.eager(batch, EVERYTHING, [])
-    answers = [graphs(batch, EVERYTHING, []) for _ in range(3)]
+    expected = asked.eager(batch, EVERYTHING, [])
+    answers = [asked(batch, EVERYTHING, []) for _ in range(3)]
     assert (recorder.recordings, recorder.replays) == (1, 2)
     for answer in answers:
         assert_equal(answer, expected)
@@ -119,23 +132,23 @@ def test_padded_replay_equals_the_eager_answer_in_every_layer_and_logit(
 def test_one_recording_serves_different_batches_and_an_answer_outlives_the_next(
     load_tiny: LoadTiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graphs, recorder = graphs_of(load_tiny(), monkeypatch)
+    asked, recorder = graphs_of(load_tiny(), monkeypatch)
     batches = [batch_of(sequences) for sequences in (["MKTAYIAKQR"], ["GSHM" * 10, "M<mask>T"], ["W", "AC", "DEF"])]
     assert len({Size.of(batch) for batch in batches}) == 1
-    graphs(batches[0], EVERYTHING, [])
-    answers = [graphs(batch, EVERYTHING, []) for batch in batches]
+    asked(batches[0], EVERYTHING, [])
+    answers = [asked(batch, EVERYTHING, []) for batch in batches]
     assert (recorder.recordings, recorder.replays) == (1, 3)
     for batch, answer in zip(batches, answers, strict=True):
-        assert_equal(answer, graphs.eager(batch, EVERYTHING, []))
+        assert_equal(answer, asked.eager(batch, EVERYTHING, []))
 
 
 def test_logits_of_chosen_tokens_are_those_of_the_eager_answer(
     load_tiny: LoadTiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graphs, recorder = graphs_of(load_tiny(), monkeypatch)
+    asked, recorder = graphs_of(load_tiny(), monkeypatch)
     batch, needs = batch_of(SEQUENCES), Needs(logits=True)
     for chosen in ([1], [3, 14, 20], [3, 20, 14]):
-        answer, expected = graphs(batch, needs, chosen), graphs.eager(batch, needs, chosen)
+        answer, expected = asked(batch, needs, chosen), asked.eager(batch, needs, chosen)
         assert answer.logits is not None
         assert answer.logits.shape == (len(chosen), 33)
         assert_equal(answer, expected)
@@ -172,25 +185,25 @@ def test_a_replayed_row_does_not_depend_on_its_batch_mates(
 def test_a_size_is_recorded_when_it_comes_again_and_forgotten_when_others_came_since(
     load_tiny: LoadTiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graphs, recorder = graphs_of(load_tiny(), monkeypatch, most_recordings=2)
+    asked, recorder = graphs_of(load_tiny(), monkeypatch, most_recordings=2)
     needs = Needs(layers=frozenset({4}))
     recorded = []
     for length in (10, 10, 100, 100, 10, 200, 200, 100, 100, 200):
-        graphs(batch_of(["A" * length]), needs, [])
+        asked(batch_of(["A" * length]), needs, [])
         recorded.append(recorder.recordings)
-        assert len(graphs.recordings) <= 2
+        assert len(asked.graphs.recordings) <= 2
     assert recorded == [0, 1, 1, 2, 2, 2, 3, 3, 4, 4]
 
 
 def test_large_batches_and_maps_are_left_alone(load_tiny: LoadTiny, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_tiny()
-    graphs, recorder = graphs_of(model, monkeypatch, most_tokens=100)
+    asked, recorder = graphs_of(model, monkeypatch, most_tokens=100)
     for _ in range(3):
         model.embed("A" * 99)
         model.contacts("MKTAYIAKQR")
         model.attentions("MKTAYIAKQR")
     assert recorder.recordings == 0
-    assert not graphs.recordings
+    assert not asked.graphs.recordings
 
 
 def refuses(compute: Compute) -> Compute:
@@ -214,12 +227,12 @@ def test_where_recording_fails_or_differs_answers_stay_right_and_one_line_says_s
 ) -> None:
     model = load_tiny()
     expected = model.embed(SEQUENCES)
-    graphs, _ = graphs_of(model, monkeypatch, record=record)
+    asked, _ = graphs_of(model, monkeypatch, record=record)
     with caplog.at_level(logging.WARNING):
         for _ in range(4):
             np.testing.assert_allclose(model.embed(SEQUENCES), expected, atol=1e-5, rtol=1e-5)
     assert [reason in line for line in caplog.messages] == [True]
-    assert not graphs.recordings
+    assert not asked.graphs.recordings
 
 
 def test_an_overflow_of_the_model_is_not_blamed_on_the_recording(
@@ -227,9 +240,9 @@ def test_an_overflow_of_the_model_is_not_blamed_on_the_recording(
 ) -> None:
     model = load_tiny()
     model.engine.loaded.module.embedding.weight[alphabet.ID_OF["X"]] = float("inf")
-    graphs, recorder = graphs_of(model, monkeypatch)
+    asked, recorder = graphs_of(model, monkeypatch)
     for _ in range(3):
-        answer = graphs(batch_of(SEQUENCES), Needs(layers=frozenset({4})), [])
+        answer = asked(batch_of(SEQUENCES), Needs(layers=frozenset({4})), [])
         assert not answer.representations[4].isfinite().all()
     assert (recorder.recordings, recorder.replays) == (1, 2)
 
@@ -251,3 +264,16 @@ def test_graphs_are_for_varlen_attention_only(load_tiny: LoadTiny) -> None:
     loaded = load_tiny().engine.loaded
     for backend in ("eager", "sdpa"):
         assert not isinstance(Runner(loaded.module, loaded.shape, backend=backend).features, Graphs)
+
+
+def test_a_model_that_nobody_holds_is_gone_at_once(load_tiny: LoadTiny) -> None:
+    """No cycle through the runner: memory of a model comes back without waiting for the garbage collector."""
+    model = load_tiny()
+    model.embed("MKT")
+    module = weakref.ref(model.engine.loaded.module)
+    gc.disable()
+    try:
+        del model
+        assert module() is None
+    finally:
+        gc.enable()

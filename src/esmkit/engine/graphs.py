@@ -15,12 +15,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
 from esmkit.alphabet import PAD_ID
-from esmkit.layers.layout import Layout, pinned
+from esmkit.layers.layout import Layout, pinned, upload
 from esmkit.types import Features, Needs, TokenBatch
 
 MOST_TOKENS = 4096
@@ -33,6 +34,23 @@ ROUNDINGS = 32
 Forward = Callable[[torch.Tensor, Layout, Needs, torch.Tensor | None], Features]
 """(tokens [T], layout, needs, tokens whose logits are wanted) -> what the model gives, all on the device."""
 Compute = Callable[[], Features]
+
+
+def eagerly(
+    forward: Forward, batch: TokenBatch, needs: Needs, logits_at: Sequence[int], device: torch.device
+) -> Features:
+    """What the model gives for a batch, launched kernel by kernel.
+
+    Args:
+        forward: the model.
+        batch: packed rows.
+        needs: what to compute.
+        logits_at: tokens whose logits are wanted, at most one per row; none means all.
+        device: where the model is.
+    """
+    tokens_T = upload(torch.from_numpy(batch.tokens), device)
+    layout = Layout.of(tuple(batch.cu_seqlens.tolist()), device)
+    return forward(tokens_T, layout, needs, upload(torch.tensor(logits_at), device) if logits_at else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +133,17 @@ class CudaRecorder:
 class _Recording:
     """The forward pass of one size with its input buffer."""
 
-    def __init__(self, size: Size, needs: Needs, some_logits: bool, forward: Forward, device: torch.device) -> None:
-        self.size, self.needs, self.some_logits, self.forward = size, needs, some_logits, forward
-        self.inputs = torch.zeros(sum(size.parts), dtype=torch.int64, device=device)
-        self.replay: Compute = self.compute
+    replay: Compute
 
-    def compute(self) -> Features:
+    def __init__(self, size: Size, needs: Needs, some_logits: bool, device: torch.device) -> None:
+        self.size, self.needs, self.some_logits = size, needs, some_logits
+        self.inputs = torch.zeros(sum(size.parts), dtype=torch.int64, device=device)
+
+    def compute(self, forward: Forward) -> Features:
         """The forward pass on whatever the buffer holds: shapes come from the size alone."""
         tokens_T, bounds, at = self.inputs.split_with_sizes(self.size.parts)
         layout = Layout.on_device(bounds.int(), num_tokens=self.size.tokens, max_tokens=self.size.longest)
-        return self.forward(tokens_T, layout, self.needs, at if self.some_logits else None)
+        return forward(tokens_T, layout, self.needs, at if self.some_logits else None)
 
     def fill(self, batch: TokenBatch, logits_at: Sequence[int]) -> None:
         """Brings a batch into the buffer."""
@@ -155,59 +174,46 @@ class Graphs:
     A size is recorded when it comes for the second time. Recordings are kept while they are among the last used.
 
     Args:
-        forward: the model.
-        eager: the answer to a batch without any of this.
         record: turns work into what replays it.
-        device: where the model is.
         most_tokens: larger batches keep the GPU busy by themselves.
         most_recordings: sizes remembered.
     """
 
     def __init__(
-        self,
-        forward: Forward,
-        eager: Callable[[TokenBatch, Needs, Sequence[int]], Features],
-        record: Callable[[Compute], Compute],
-        device: torch.device,
-        *,
-        most_tokens: int,
-        most_recordings: int = MOST_RECORDINGS,
+        self, record: Callable[[Compute], Compute], *, most_tokens: int, most_recordings: int = MOST_RECORDINGS
     ) -> None:
-        self.forward, self.eager, self.record, self.device = forward, eager, record, device
-        self.most_tokens, self.most_recordings = most_tokens, most_recordings
+        self.record, self.most_tokens, self.most_recordings = record, most_tokens, most_recordings
         self.recordings: OrderedDict[tuple[Size, Needs, bool], _Recording | None] = OrderedDict()
         self._lock = threading.Lock()  # one buffer and one answer per size, whoever asks
 
-    def __call__(self, batch: TokenBatch, needs: Needs, logits_at: Sequence[int]) -> Features:
-        """What the model gives for a batch.
-
-        Args:
-            batch: packed rows.
-            needs: what to compute.
-            logits_at: tokens whose logits are wanted, at most one per row; none means all.
-        """
+    def __call__(
+        self, forward: Forward, batch: TokenBatch, needs: Needs, logits_at: Sequence[int], device: torch.device
+    ) -> Features:
+        """What the model gives for a batch; see `eagerly`."""
+        eager = partial(eagerly, forward, batch, needs, logits_at, device)
         if needs.maps or batch.num_tokens > self.most_tokens:
-            return self.eager(batch, needs, logits_at)
+            return eager()
         key = Size.of(batch), needs, bool(logits_at)
         with self._lock:
             known, recording = key in self.recordings, self.recordings.get(key)
             if not known:
                 self._remember(key, None)
             elif recording is None:
-                return self._recorded(key, batch, logits_at)
+                expected = eager()  # outside of what follows: its failures are those of the batch
+                return self._recorded(_Recording(*key, device), forward, batch, logits_at, expected)
             else:
                 self.recordings.move_to_end(key)
                 recording.fill(batch, logits_at)
                 return recording.answer(batch, logits_at)
-        return self.eager(batch, needs, logits_at)
+        return eager()
 
-    def _recorded(self, key: tuple[Size, Needs, bool], batch: TokenBatch, logits_at: Sequence[int]) -> Features:
+    def _recorded(
+        self, recording: _Recording, forward: Forward, batch: TokenBatch, logits_at: Sequence[int], expected: Features
+    ) -> Features:
         """Records a size, and answers its first batch."""
-        expected = self.eager(batch, key[1], logits_at)  # first: its failures are those of the batch
-        recording = _Recording(*key, self.forward, self.device)
         try:
             recording.fill(batch, logits_at)
-            recording.replay = self.record(recording.compute)
+            recording.replay = self.record(partial(recording.compute, forward))
             found = recording.answer(batch, logits_at)
             reason = "" if _agree(found, expected) else "a replay does not give the eager answer"
         except Exception as error:  # whatever CUDA, torch or Triton may raise
@@ -217,7 +223,7 @@ class Graphs:
             self.recordings.clear()
             logging.getLogger(__name__).warning("going on without CUDA graphs: %s", reason)
             return expected
-        self._remember(key, recording)
+        self._remember((recording.size, recording.needs, recording.some_logits), recording)
         return found
 
     def _remember(self, key: tuple[Size, Needs, bool], recording: _Recording | None) -> None:
@@ -225,8 +231,8 @@ class Graphs:
         self.recordings.move_to_end(key)
         if len(self.recordings) > self.most_recordings:
             _, oldest = self.recordings.popitem(last=False)
-            if oldest is not None and self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)  # it may still be replaying
+            if oldest is not None and oldest.inputs.is_cuda:
+                torch.cuda.synchronize(oldest.inputs.device)  # it may still be replaying
 
 
 def most_tokens(width: int) -> int:

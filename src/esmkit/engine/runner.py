@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +11,12 @@ import torch
 
 from esmkit.batching import collate
 from esmkit.engine.budget import free_bytes
-from esmkit.engine.graphs import CudaRecorder, Graphs, most_tokens
+from esmkit.engine.graphs import CudaRecorder, Graphs, eagerly, most_tokens
 from esmkit.errors import DeviceMemoryError, EsmkitError, ModelExecutionError
 from esmkit.layers.attention import choose_backend
-from esmkit.layers.layout import Layout, upload
+from esmkit.layers.layout import Layout
 from esmkit.outputs import Output
-from esmkit.types import Features, FloatArray, ModelShape, Needs, Row, TokenBatch
+from esmkit.types import Features, FloatArray, ModelShape, Needs, Row
 
 LIVE_MAPS = 5
 """Arrays of tokens x tokens alive at once where maps are made: one head, the sum, its symmetrised copy, slack."""
@@ -55,7 +55,7 @@ class Runner:
 
     Attributes:
         depth: batches to launch before the first is collected, so that a GPU computes while the host packs and merges.
-        features: what the model gives for a batch.
+        features: how the model is asked for a batch; `eagerly`, or by Graphs.
     """
 
     def __init__(
@@ -66,10 +66,8 @@ class Runner:
         self.device, self.dtype = parameter.device, parameter.dtype
         self.backend = choose_backend(backend, self.device, self.dtype, shape.head_dim)
         self.depth = 2 if self.device.type == "cuda" else 1
-        self.features: Callable[[TokenBatch, Needs, Sequence[int]], Features] = self._eager
-        if graphs and self.backend == "varlen":
-            record, most = CudaRecorder(self.device), most_tokens(shape.width)
-            self.features = Graphs(self._forward, self._eager, record, self.device, most_tokens=most)
+        replays = graphs and self.backend == "varlen"
+        self.features = Graphs(CudaRecorder(self.device), most_tokens=most_tokens(shape.width)) if replays else eagerly
 
     def run(self, rows: Sequence[Row], names: Sequence[str], outputs: Sequence[Output]) -> list[RowOutcome]:
         """What every row gave, in the order of the rows; a failure costs no other row more than it must.
@@ -122,7 +120,7 @@ class Runner:
             _demand_room_for_maps(int(batch.lengths.max()), self.device)
         starts = batch.cu_seqlens[:-1].tolist()
         masked = [start + 1 + row.masked for start, row in zip(starts, rows, strict=True) if row.masked is not None]
-        features = self.features(batch, needs, masked)
+        features = self.features(self._forward, batch, needs, masked, self.device)
         arrays = {
             name: [_to_host(each) for each in value] if isinstance(value, list) else _to_host(value)
             for output in outputs
@@ -133,12 +131,6 @@ class Runner:
             ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             ready.record(torch.cuda.current_stream(self.device))
         return Launched(rows, names, outputs, features.layout.spans, arrays, ready)
-
-    def _eager(self, batch: TokenBatch, needs: Needs, logits_at: Sequence[int]) -> Features:
-        tokens_T = upload(torch.from_numpy(batch.tokens), self.device)
-        layout = Layout.of(tuple(batch.cu_seqlens.tolist()), self.device)
-        at = upload(torch.tensor(logits_at), self.device) if logits_at else None
-        return self._forward(tokens_T, layout, needs, at)
 
     def _forward(
         self, tokens_T: torch.Tensor, layout: Layout, needs: Needs, logits_at: torch.Tensor | None

@@ -78,8 +78,8 @@ class Layout:
 
     def to_tokens(self, values_R: torch.Tensor) -> torch.Tensor:
         """Repeats one value per row over the tokens of the row, without a device sync: [R, ...] -> [T, ...]."""
-        lengths_R = self.cu_seqlens.diff()
-        return torch.repeat_interleave(values_R, lengths_R, dim=0, output_size=self.num_tokens)
+        tokens_T = torch.arange(self.num_tokens, dtype=torch.int32, device=self.cu_seqlens.device)
+        return values_R[torch.bucketize(tokens_T, self.cu_seqlens[1:], right=True)]
 
     def positions(self) -> torch.Tensor:
         """0-based position of every token in its row, int64 [T]."""
