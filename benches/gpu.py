@@ -1,13 +1,15 @@
 """`scripts/bench gpu`: everything there is to measure on one NVIDIA GPU, in 16 bit; needs no network.
 
 Per model: rates at fixed lengths and on the real mix of lengths against transformers (sdpa, and flash-attn where it is
-installed), the roofs of this GPU, what 16 bit costs in accuracy, and with --profile where a step's time goes. With
-`--device cpu --quick` the same code runs on a CPU, only to see that it does.
+installed), the time that one short sequence takes with CUDA graphs and without, the roofs of this GPU, what 16 bit
+costs in accuracy, and with --profile where a step's time goes. With `--device cpu --quick` the same code runs on a CPU,
+only to see that it does.
 """
 
 from __future__ import annotations
 
 import gc
+import time
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -26,9 +28,13 @@ from benches.peers import BASELINE, Transformers, token_lengths
 from benches.proteins import cuts, many, proteins
 from benches.results import say
 from benches.timing import Array, Peer, alternate, largest_difference, ratio, timed
+from esmkit.alphabet import tokenize
 from esmkit.batching import pack
+from esmkit.engine.graphs import Graphs
+from esmkit.engine.runner import Runner
 from esmkit.errors import EsmkitError
-from esmkit.types import ModelShape, Record
+from esmkit.outputs import OutputOptions, build
+from esmkit.types import ModelShape, Record, Row
 
 MODELS = ("8m", "150m", "650m", "3b")
 LENGTHS = (128, 512, 1024)
@@ -37,6 +43,7 @@ GEMM_ROWS = 16_384
 WORK_FLOP = 3e14
 """About a second of work at a third of an H100's peak."""
 MOST_TOKENS, QUICK_TOKENS = 2_000_000, 256
+LATENCY_TOKENS, CALLS, QUICK_CALLS, WARM_CALLS = 128, 200, 6, 3
 AGREEMENT = 0.05
 """16-bit answers of two programs differ by rounding; relative to the largest value, what no rounding explains."""
 
@@ -108,6 +115,7 @@ def _measure_dtype(
     content: dict[str, Any] = {
         "batch_tokens": library.engine.batch_tokens,
         "attention": library.provenance["attention"],
+        "latency": _measure_latency(library, quick=arguments.quick),
         "workloads": {},
     }
     for name, records in _workloads(shape, quick=arguments.quick).items():
@@ -117,6 +125,48 @@ def _measure_dtype(
         content["profile"] = profiling.profile_step(step, device=arguments.device)
         print(f"\n{folder.name}, {dtype}\n\n{profiling.as_markdown(content['profile'])}")
     return content
+
+
+def _measure_latency(library: esmkit.Model, *, quick: bool) -> dict[str, Any]:
+    """One sequence at a time, tokens in and its mean embedding out, with CUDA graphs and without, in turn.
+
+    `graphs` says whether one was replayed: never on a CPU, where both runners are the same.
+    """
+    (record,) = cuts(proteins(), [LATENCY_TOKENS - 2])
+    rows, outputs = [Row(tokenize(record.sequence))], build(["mean"], library.shape, OutputOptions())
+    module, backend = library.engine.loaded.module, library.engine.runner.backend
+    runners = {
+        name: Runner(module, library.shape, backend=backend, graphs=graphs)
+        for name, graphs in (("graphs", True), ("eager", False))
+    }
+    answers: dict[str, Array] = {}
+    seconds: dict[str, list[float]] = {name: [] for name in runners}
+    for call in range(QUICK_CALLS if quick else CALLS):
+        for name, runner in runners.items():
+            started = time.perf_counter()
+            (parts,) = runner.run(rows, [record.id], outputs)
+            seconds[name].append(time.perf_counter() - started)
+            assert not isinstance(parts, EsmkitError), parts
+            answers[name] = next(iter(parts.values()))
+        _assert_agreement("replayed", answers["graphs"], "eager", answers["eager"])
+        if call < WARM_CALLS:  # eager, recorded, replayed for the first time
+            for values in seconds.values():
+                values.clear()
+    replaying = runners["graphs"].features
+    found = isinstance(replaying, Graphs) and any(each is not None for each in replaying.recordings.values())
+    for name, values in seconds.items():
+        say(f"  {name:20} {median(values) * 1e3:8.3f} ms for one sequence of {LATENCY_TOKENS} tokens")
+    return {
+        "tokens": LATENCY_TOKENS,
+        "graphs": found,
+        "seconds": {name: [round(value, 7) for value in values] for name, values in seconds.items()},
+    }
+
+
+def _assert_agreement(name: str, found: Array, reference: str, expected: Array) -> None:
+    difference, scale = largest_difference(found, expected)
+    if not difference <= AGREEMENT * scale:
+        raise SystemExit(f"bench: {name} and {reference} differ by {difference:.2e}, the largest value is {scale:.2e}")
 
 
 def _transformers(folder: Path, dtype: str, device: str) -> dict[str, Transformers]:
@@ -150,9 +200,7 @@ def _measure_workload(
     answers = {peer.name: peer.run()[0] for peer in measured}
     expected = answers.pop("esmkit")
     for name, found in answers.items():
-        difference, scale = largest_difference(found, expected)
-        if not difference <= AGREEMENT * scale:
-            raise SystemExit(f"bench: {name} and esmkit differ by {difference:.2e}, the largest value is {scale:.2e}")
+        _assert_agreement(name, found, "esmkit", expected)
     if arguments.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     seconds = alternate(measured, arguments.rounds, before_round=lambda: None)

@@ -23,10 +23,10 @@ class Noop(nn.Module):
         values = torch.randn(max_tokens, shape.width, generator=generator)
         self.values_TD = nn.Parameter(values, requires_grad=False)
 
-    def forward(self, tokens_T: torch.Tensor, bounds: tuple[int, ...], needs: Needs, **_: Any) -> Features:
+    def forward(self, tokens_T: torch.Tensor, layout: Layout, needs: Needs, **_: Any) -> Features:
         """What `Esm2.forward` gives, for representations."""
-        layers = dict.fromkeys(needs.layers, self.values_TD[: bounds[-1]])
-        return Features(layout=Layout.of(bounds, tokens_T.device), tokens_T=tokens_T, representations=layers)
+        layers = dict.fromkeys(needs.layers, self.values_TD[: layout.num_tokens])
+        return Features(layout=layout, tokens_T=tokens_T, representations=layers)
 
 
 def noop_model(shape: ModelShape, batch_tokens: int) -> esmkit.Model:

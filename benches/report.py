@@ -42,7 +42,7 @@ heads lower the share. The share is of the sgemm rate that torch reaches on this
 _NO_GPU = """No GPU was at hand when these results were made, so nothing on this page is measured on one. On a machine
 with an NVIDIA GPU one command measures all of it, without network once its environment is there: rates of 8m, 150m,
 650m and 3b at 128, 512 and 1,024 tokens and on the real mix against transformers (sdpa, and flash-attn where it is
-installed), the roofs, and what 16 bit costs in accuracy:
+installed), the time of one short sequence with and without CUDA graphs, the roofs, and what 16 bit costs in accuracy:
 
     scripts/bench gpu && scripts/bench report"""
 
@@ -192,7 +192,18 @@ def _gpu(result: dict[str, Any]) -> Iterator[str]:
                 for name, run in work["runs"].items()
             ],
         )
+        yield _latency(content)
         yield _numerics(content)
+
+
+def _latency(content: dict[str, Any]) -> str:
+    rows = []
+    for dtype, measured in content["dtypes"].items():
+        latency = measured["latency"]
+        graphs, eager = (median(latency["seconds"][name]) for name in ("graphs", "eager"))
+        shown = (f"{graphs * 1e3:.2f} ms", f"{eager / graphs:.2f}x") if latency["graphs"] else ("none replayed", "")
+        rows.append((dtype, str(latency["tokens"]), f"{eager * 1e3:.2f} ms", *shown))
+    return _table(("one sequence at a time, median", "tokens", "eager", "CUDA graph", "gain"), rows)
 
 
 def _numerics(content: dict[str, Any]) -> str:

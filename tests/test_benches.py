@@ -28,6 +28,7 @@ CPU_RUN = {
     "ratio": 1.5,
     "ratio_least_padding": 1.4,
 }
+LATENCY = {"tokens": 128, "graphs": True, "seconds": {"graphs": [1e-3, 2e-3, 9e-3], "eager": [5e-3, 6e-3, 7e-3]}}
 GPU_RUN = {"tokens_per_s": 4e5, "share_of_smaller_roof": 0.56, "ratio": 2.5}
 ORIGIN = {
     "date": "2026-01-02T03:04:05Z",
@@ -65,7 +66,7 @@ GPU = {
         "650m": {
             "weights": "random",
             "roofs": {"measured": {"arithmetic_tokens_per_s": 7e5, "memory_tokens_per_s": 1.8e6}},
-            "dtypes": {"float16": {"workloads": {"512": {"runs": {"esmkit": GPU_RUN}}}}},
+            "dtypes": {"float16": {"latency": LATENCY, "workloads": {"512": {"runs": {"esmkit": GPU_RUN}}}}},
             "numerics": {
                 "sequences": 24,
                 "float16": dict.fromkeys(
@@ -179,6 +180,7 @@ def test_page_shows_measured_numbers_and_notes() -> None:
     assert "| `esm_cpp` (one run) |" in page
     assert "- `other` is not in the table: no wheel" in page
     assert "| float16 | 512 | `esmkit` | 400,000 | 56% | 2.50x |" in page
+    assert "| float16 | 128 | 6.00 ms | 2.00 ms | 3.00x |" in page
     assert "Not measured yet: `scripts/bench io`." in page
     assert page.endswith("## Notes\n\ntried this\n")
 

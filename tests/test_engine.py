@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ from esmkit.errors import (
     SequenceTooLongError,
     UnsupportedOutputError,
 )
+from esmkit.layers.layout import Layout
 from esmkit.outputs import OutputOptions, build, known
-from esmkit.types import Failure, ModelShape, Record, Result
+from esmkit.types import Failure, ModelShape, Record, Result, Row
 from tests.conftest import LoadTiny
 
 GENERATOR = np.random.default_rng(7)
@@ -53,9 +55,9 @@ class Recorder(torch.nn.Module):
         super().__init__()
         self.module, self.rows = module, []
 
-    def forward(self, tokens: torch.Tensor, bounds: tuple[int, ...], *rest: Any, **more: Any) -> Any:
-        self.rows.append([stop - start for start, stop in itertools.pairwise(bounds)])
-        return self.module(tokens, bounds, *rest, **more)
+    def forward(self, tokens: torch.Tensor, layout: Layout, *rest: Any, **more: Any) -> Any:
+        self.rows.append(layout.lengths)
+        return self.module(tokens, layout, *rest, **more)
 
 
 def record_calls(model: Model) -> Recorder:
@@ -195,15 +197,15 @@ class Faulty(torch.nn.Module):
         super().__init__()
         self.module, self.fault, self.calls = module, fault, 0
 
-    def forward(self, tokens: torch.Tensor, bounds: tuple[int, ...], *rest: Any, **more: Any) -> Any:
+    def forward(self, tokens: torch.Tensor, layout: Layout, *rest: Any, **more: Any) -> Any:
         self.calls += 1
-        self.fault(tokens, bounds)
-        return self.module(tokens, bounds, *rest, **more)
+        self.fault(layout)
+        return self.module(tokens, layout, *rest, **more)
 
 
 def test_a_batch_that_does_not_fit_is_split_and_tried_again(load_tiny: LoadTiny) -> None:
-    def out_of_memory(tokens: torch.Tensor, bounds: tuple[int, ...]) -> None:
-        if len(tokens) > 40:
+    def out_of_memory(layout: Layout) -> None:
+        if layout.num_tokens > 40:
             raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
 
     model = load_tiny()
@@ -213,9 +215,31 @@ def test_a_batch_that_does_not_fit_is_split_and_tried_again(load_tiny: LoadTiny)
     np.testing.assert_allclose(model.embed(sequences), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_a_batch_that_did_not_fit_is_not_kept_alive_by_its_error(load_tiny: LoadTiny) -> None:
+    kept: list[weakref.ref[torch.Tensor]] = []
+
+    class Full(torch.nn.Module):
+        def forward(self, tokens: torch.Tensor, *_: Any, **__: Any) -> Any:
+            activations = tokens.float()
+            kept.append(weakref.ref(activations))
+            raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
+
+    runner = load_tiny().engine.runner
+    runner.module = Full()
+    launched = runner.launch([Row(alphabet.tokenize("MKT"))], ["p0"], build(["mean"], ModelShape(4, 40, 5)))
+    assert launched.error is not None
+    assert [reference() for reference in kept] == [None]
+
+
+def test_free_memory_of_a_gpu_counts_what_torch_keeps_for_reuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("mem_get_info", (100, 1000)), ("memory_reserved", 700), ("memory_allocated", 300)):
+        monkeypatch.setattr(f"torch.cuda.{name}", lambda device, value=value: value)
+    assert free_bytes(torch.device("cuda")) == 500
+
+
 def test_one_record_too_large_for_the_device_fails_alone(load_tiny: LoadTiny) -> None:
-    def out_of_memory(tokens: torch.Tensor, bounds: tuple[int, ...]) -> None:
-        if max(stop - start for start, stop in itertools.pairwise(bounds)) > 40:
+    def out_of_memory(layout: Layout) -> None:
+        if layout.max_tokens > 40:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
     model = load_tiny()
@@ -237,8 +261,8 @@ def test_maps_that_cannot_fit_are_refused_before_the_machine_runs_out(
 
 
 def test_a_failing_model_fails_exactly_its_batch(load_tiny: LoadTiny) -> None:
-    def fails(tokens: torch.Tensor, bounds: tuple[int, ...]) -> None:
-        if len(tokens) == 42:
+    def fails(layout: Layout) -> None:
+        if layout.num_tokens == 42:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     model = load_tiny(batch_tokens=50)

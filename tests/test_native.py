@@ -31,7 +31,7 @@ def bounds_of(lengths: list[int]) -> tuple[int, ...]:
 
 def tables(lengths: list[int], head_dim: int, dtype: torch.dtype = torch.float32) -> Rotary:
     positions_T = torch.cat([torch.arange(length) for length in lengths])
-    rotary = Rotary.of(positions_T, head_dim, torch.float32)
+    rotary = Rotary.of(positions_T, head_dim)
     return Rotary(rotary.cos_T1J.to(dtype), rotary.sin_T1J.to(dtype))
 
 

@@ -157,10 +157,47 @@ def test_padded_sdpa_for_other_devices_equals_row_by_row() -> None:
 @pytest.mark.parametrize("name", CPU_BACKENDS)
 def test_every_cpu_backend_gives_the_same_attention(name: str) -> None:
     layout = Layout.of((0, 3, 4, 17, 1100), "cpu")
-    rotary = Rotary.of(layout.positions(), 16, torch.float32)
+    rotary = Rotary.of(layout.positions(), 16)
     qkv = torch.randn(1100, 3, 2, 16, generator=torch.Generator().manual_seed(2))
     answer = attention.BACKENDS[name](qkv.clone(), rotary, layout)
     torch.testing.assert_close(answer, attention.eager(qkv.clone(), rotary, layout), atol=1e-5, rtol=1e-5)
+
+
+def test_varlen_asks_for_nothing_that_the_oldest_torch_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout.of((0, 3, 4, 17, 40), "cpu")
+    rotary = Rotary.of(layout.positions(), 8)
+    qkv = torch.randn(40, 3, 5, 8, generator=torch.Generator().manual_seed(1))
+
+    def torch_2_11(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, cu_seq_q: torch.Tensor, cu_seq_k: torch.Tensor,
+        max_q: int, max_k: int, *, return_aux: Any = None, scale: float | None = None,
+        window_size: tuple[int, int] = (-1, -1),
+    ) -> torch.Tensor:  # fmt: skip
+        assert (cu_seq_q.tolist(), max_q) == (cu_seq_k.tolist(), max_k) == ([0, 3, 4, 17, 40], 23)
+        assert cu_seq_q.dtype == torch.int32
+        return attention._sdpa_padded(query, key, value, layout)
+
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", torch_2_11)
+    expected = attention.eager(qkv.clone(), rotary, layout)
+    torch.testing.assert_close(attention.varlen(qkv, rotary, layout), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "head_dim", "expected"),
+    [
+        ((9, 0), torch.float16, 64, "varlen"),
+        ((8, 0), torch.bfloat16, 16, "varlen"),
+        ((7, 5), torch.float16, 64, "sdpa"),
+        ((9, 0), torch.float32, 64, "sdpa"),
+        ((9, 0), torch.float16, 20, "sdpa"),
+    ],
+)
+def test_a_gpu_gets_flash_attention_where_it_can_run(
+    capability: tuple[int, int], dtype: torch.dtype, head_dim: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.backends.cuda.is_flash_attention_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: capability)
+    assert attention.choose_backend("auto", torch.device("cuda"), dtype, head_dim) == expected
 
 
 @pytest.mark.parametrize("fused", [True, False])
@@ -184,7 +221,7 @@ def test_token_dropout_scales_each_row_by_its_own_masks(tiny: Model) -> None:
     module: Any = tiny.engine.loaded.module
     rows = [alphabet.tokenize(sequence).astype(np.int64) for sequence in ("MKTA", "M<mask>TA")]
     tokens = torch.from_numpy(np.concatenate(rows))
-    features = module(tokens, (0, 6, 12), Needs(layers=frozenset({0})))
+    features = module(tokens, Layout.of((0, 6, 12), "cpu"), Needs(layers=frozenset({0})))
     table = module.embedding.weight
     torch.testing.assert_close(features.representations[0][1], 0.88 * table[alphabet.ID_OF["M"]])
     torch.testing.assert_close(features.representations[0][7], 0.88 / (1 - 1 / 6) * table[alphabet.ID_OF["M"]])

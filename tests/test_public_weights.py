@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from esmkit.config import Settings
+from esmkit.layers.layout import Layout
 from esmkit.models import hub
 from esmkit.models.weights import load
 from esmkit.types import Features, Needs
@@ -23,7 +24,7 @@ def run(tokens: list[int], needs: Needs, home: Path) -> Features:
     hub.pull("esm2-8m", settings)
     loaded = load("esm2-8m", settings=settings, device=torch.device("cpu"), dtype=torch.float32)
     with torch.inference_mode():
-        features: Features = loaded.module(torch.tensor(tokens), (0, len(tokens)), needs)
+        features: Features = loaded.module(torch.tensor(tokens), Layout.of((0, len(tokens)), "cpu"), needs)
     return features
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from esmkit.config import Settings
+from esmkit.layers.layout import Layout
 from esmkit.models.digests import CACHE, combined, sha256_of
 from esmkit.models.esm2 import Esm2
 from esmkit.models.weights import load
@@ -85,7 +86,7 @@ def test_loaded_model_gives_the_logits_of_transformers(model: Any, state: State,
     module = load_path(write_folder(tmp_path / "model", state)).module
     assert isinstance(module, Esm2)
     tokens = torch.tensor([0, *range(4, 30), 32, 5, 2])
-    ours = module(tokens, (0, len(tokens)), Needs(logits=True)).logits
+    ours = module(tokens, Layout.of((0, len(tokens)), "cpu"), Needs(logits=True)).logits
     theirs = model(tokens[None]).logits[0]
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
     assert ours.shape == (30, 33)

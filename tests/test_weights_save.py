@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from esmkit.alphabet import TOKENS
 from esmkit.errors import InvalidConfigError
+from esmkit.layers.layout import Layout
 from esmkit.models.esm2 import Esm2
 from esmkit.models.save import save_pretrained
 from tests.checkpoint_files import SHAPE, assert_holds, load_path, state_of
@@ -77,7 +78,7 @@ def test_transformers_gives_the_same_logits(module: Esm2, tmp_path: Path) -> Non
     save_pretrained(module, tmp_path / "model")
     tokens = torch.tensor([0, *range(4, 30), 32, 5, 2])
     theirs = AutoModelForMaskedLM.from_pretrained(tmp_path / "model").eval()(tokens[None]).logits[0]
-    ours = module(tokens, (0, len(tokens)), Needs(logits=True)).logits
+    ours = module(tokens, Layout.of((0, len(tokens)), "cpu"), Needs(logits=True)).logits
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 

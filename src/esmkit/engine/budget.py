@@ -39,7 +39,8 @@ def token_budget(per_token_bytes: int, device: torch.device, *, asked: int | Non
 def free_bytes(device: torch.device) -> int:
     """Memory that can still be used on the device; on a CPU what the kernel and the cgroup leave."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's own, ready for use
+        return torch.cuda.mem_get_info(device)[0] + cached
     return min(_available_bytes(), _cgroup_free_bytes())
 
 

@@ -39,7 +39,7 @@ class Engine:
         from esmkit import __version__
 
         self.loaded = loaded
-        self.runner = Runner(loaded.module, loaded.shape.head_dim, backend=backend)
+        self.runner = Runner(loaded.module, loaded.shape, backend=backend)
         per_token_bytes = loaded.family.activation_bytes(loaded.shape, self.runner.dtype.itemsize)
         self.batch_tokens = token_budget(per_token_bytes, self.runner.device, asked=batch_tokens)
         self.provenance: dict[str, Any] = {

@@ -11,10 +11,12 @@ import torch
 
 from esmkit.batching import collate
 from esmkit.engine.budget import free_bytes
+from esmkit.engine.graphs import CudaRecorder, Graphs, eagerly, most_tokens
 from esmkit.errors import DeviceMemoryError, EsmkitError, ModelExecutionError
 from esmkit.layers.attention import choose_backend
+from esmkit.layers.layout import Layout
 from esmkit.outputs import Output
-from esmkit.types import FloatArray, Needs, Row
+from esmkit.types import Features, FloatArray, ModelShape, Needs, Row
 
 LIVE_MAPS = 5
 """Arrays of tokens x tokens alive at once where maps are made: one head, the sum, its symmetrised copy, slack."""
@@ -45,16 +47,27 @@ class Launched:
 class Runner:
     """Runs batches on the device of the module; splits a batch that does not fit and tries again.
 
+    Args:
+        module: the model, where and as it shall run.
+        shape: its sizes.
+        backend: attention back end, or `auto`.
+        graphs: replay small batches from CUDA graphs; only `varlen` attention can, its work follows the rows it finds.
+
     Attributes:
         depth: batches to launch before the first is collected, so that a GPU computes while the host packs and merges.
+        features: how the model is asked for a batch; `eagerly`, or by Graphs.
     """
 
-    def __init__(self, module: torch.nn.Module, head_dim: int, *, backend: str = "auto") -> None:
+    def __init__(
+        self, module: torch.nn.Module, shape: ModelShape, *, backend: str = "auto", graphs: bool = True
+    ) -> None:
         parameter = next(module.parameters())
         self.module = module
         self.device, self.dtype = parameter.device, parameter.dtype
-        self.backend = choose_backend(backend, self.device, self.dtype, head_dim)
+        self.backend = choose_backend(backend, self.device, self.dtype, shape.head_dim)
         self.depth = 2 if self.device.type == "cuda" else 1
+        replays = graphs and self.backend == "varlen"
+        self.features = Graphs(CudaRecorder(self.device), most_tokens=most_tokens(shape.width)) if replays else eagerly
 
     def run(self, rows: Sequence[Row], names: Sequence[str], outputs: Sequence[Output]) -> list[RowOutcome]:
         """What every row gave, in the order of the rows; a failure costs no other row more than it must.
@@ -75,7 +88,8 @@ class Runner:
         try:
             return self._launch(rows, names, outputs)
         except RuntimeError as error:
-            return Launched(rows, names, outputs, error=error)
+            # Its traceback would keep every tensor of the failed batch, and the next try would find no more memory.
+            return Launched(rows, names, outputs, error=error.with_traceback(None))
 
     def collect(self, launched: Launched) -> list[RowOutcome]:
         """Waits for a launched batch; see `run`."""
@@ -106,13 +120,7 @@ class Runner:
             _demand_room_for_maps(int(batch.lengths.max()), self.device)
         starts = batch.cu_seqlens[:-1].tolist()
         masked = [start + 1 + row.masked for start, row in zip(starts, rows, strict=True) if row.masked is not None]
-        features = self.module(
-            _to_device(torch.from_numpy(batch.tokens), self.device),
-            tuple(batch.cu_seqlens.tolist()),
-            needs,
-            logits_at=_to_device(torch.tensor(masked), self.device) if masked else None,
-            backend=self.backend,
-        )
+        features = self.features(self._forward, batch, needs, masked, self.device)
         arrays = {
             name: [_to_host(each) for each in value] if isinstance(value, list) else _to_host(value)
             for output in outputs
@@ -123,6 +131,12 @@ class Runner:
             ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             ready.record(torch.cuda.current_stream(self.device))
         return Launched(rows, names, outputs, features.layout.spans, arrays, ready)
+
+    def _forward(
+        self, tokens_T: torch.Tensor, layout: Layout, needs: Needs, logits_at: torch.Tensor | None
+    ) -> Features:
+        features: Features = self.module(tokens_T, layout, needs, logits_at=logits_at, backend=self.backend)
+        return features
 
     def _collect(self, launched: Launched) -> list[RowOutcome]:
         if launched.ready is not None:
@@ -182,13 +196,6 @@ def _split(
     for row in np.flatnonzero(~finite).tolist():
         finite[row] = np.isfinite(arrays[row]).all()
     return arrays, finite
-
-
-def _to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """To the device without waiting: a copy to CUDA is asynchronous only from pinned memory."""
-    if device.type != "cuda":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _to_host(tensor: torch.Tensor) -> torch.Tensor:

@@ -91,13 +91,14 @@ def _sdpa_padded(q_THK: torch.Tensor, k_THK: torch.Tensor, v_THK: torch.Tensor, 
 def varlen(qkv_T3HK: torch.Tensor, rotary: Rotary, layout: Layout) -> torch.Tensor:
     """torch.nn.attention.varlen: flash attention over packed rows, CUDA, fp16 or bf16.
 
-    Split-KV is off, so that a row's answer does not depend on its batch mates, bit for bit.
+    FlashAttention 2, torch's default, never splits the keys of packed rows, so a row's answer does not depend on its
+    batch mates. `num_splits=1` would say so, but torch 2.11 does not know it and 2.12 takes it for FlashAttention 3.
     """
     from torch.nn.attention.varlen import varlen_attn
 
     q_THK, k_THK, v_THK = rotary.rotated_(qkv_T3HK)
     cu, longest = layout.cu_seqlens, layout.max_tokens
-    out_THK = varlen_attn(q_THK, k_THK, v_THK, cu, cu, longest, longest, num_splits=1)
+    out_THK = varlen_attn(q_THK, k_THK, v_THK, cu, cu, longest, longest)
     assert isinstance(out_THK, torch.Tensor)  # a tuple only with return_aux
     return out_THK
 
@@ -117,7 +118,7 @@ def choose_backend(name: str, device: torch.device, dtype: torch.dtype, head_dim
         InvalidConfigError: unknown name, or a back end that cannot run here.
     """
     runs = {
-        "varlen": device.type == "cuda" and dtype in (torch.float16, torch.bfloat16),
+        "varlen": dtype in (torch.float16, torch.bfloat16) and head_dim % 8 == 0 and _has_flash(device),
         "native": device.type == "cpu" and dtype == torch.float32 and head_dim % 8 == 0 and native.available(),
         "sdpa": True,
         "eager": True,
@@ -128,9 +129,18 @@ def choose_backend(name: str, device: torch.device, dtype: torch.dtype, head_dim
         choices = ", ".join(["auto", *runs])
         raise InvalidConfigError(f"unknown attention back end {name!r}; choose from {choices}", setting="attention")
     if not runs[name]:
-        needs = "CUDA with float16 or bfloat16" if name == "varlen" else "the compiled kernel, a CPU and float32"
+        needs = "CUDA (Ampere or newer) and 16 bit" if name == "varlen" else "the compiled kernel, a CPU and float32"
         raise InvalidConfigError(
             f"attention back end {name!r} needs {needs}; this is {device.type} with {dtype}: use 'sdpa' or 'auto'",
             setting="attention",
         )
     return name
+
+
+def _has_flash(device: torch.device) -> bool:
+    """Flash attention was built into this torch, and the GPU is of compute capability 8.0 (Ampere) or newer."""
+    return (
+        device.type == "cuda"
+        and torch.backends.cuda.is_flash_attention_available()
+        and torch.cuda.get_device_capability(device) >= (8, 0)
+    )

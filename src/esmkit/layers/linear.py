@@ -16,10 +16,13 @@ from torch import nn
 
 def linear_gelu(x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
     """gelu(layer(x)), with the exact (erf) GELU."""
+    if torch.is_grad_enabled():
+        return F.gelu(layer(x))
     fused = _fused()
-    if fused is not None and x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled():
+    if fused is not None and x.device.type == "cpu" and x.dtype == torch.float32:
         return fused(x, layer.weight, layer.bias, "gelu", [], "none")  # type: ignore[no-any-return]
-    return F.gelu(layer(x))
+    # In place: the widest array of a layer exists once. cuBLAS could join GELU to the product, but only its tanh form.
+    return torch.ops.aten.gelu_(layer(x))  # type: ignore[no-any-return]
 
 
 def add_linear_(residual: torch.Tensor, x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import torch
 
-from esmkit.layers.layout import Layout
+from esmkit.layers.layout import Layout, upload
 
 
 def residue_weights(layout: Layout, window_weights: dict[int, torch.Tensor]) -> torch.Tensor:
     """1 at residues, 0 at cls and eos, the given weights in the rows that have some; fp32 [T]."""
-    weights_T = torch.ones(layout.num_tokens, device=layout.cu_seqlens.device)
-    weights_T[layout.cu_seqlens[:-1]] = 0.0
-    weights_T[layout.cu_seqlens[1:] - 1] = 0.0
+    weights_T = torch.ones(layout.num_tokens, dtype=torch.float32, device=layout.cu_seqlens.device)
+    bounds = layout.cu_seqlens.long()
+    for ends_R in (bounds[:-1], bounds[1:] - 1):
+        weights_T.index_fill_(0, ends_R, 0.0)  # weights_T[ends_R] = 0.0 would bring the 0.0 to a GPU, and wait for it
     for row, weights in window_weights.items():
         start, stop = layout.spans[row]
-        weights_T[start + 1 : stop - 1] = weights.to(weights_T.device)
+        weights_T[start + 1 : stop - 1] = upload(weights, weights_T.device)
     return weights_T
 
 

@@ -39,7 +39,7 @@ class Esm2(nn.Module):
     def forward(
         self,
         tokens_T: torch.Tensor,
-        bounds: tuple[int, ...],
+        layout: Layout,
         needs: Needs,
         *,
         logits_at: torch.Tensor | None = None,
@@ -49,7 +49,7 @@ class Esm2(nn.Module):
 
         Args:
             tokens_T: int64 [T] token ids, every row between cls and eos.
-            bounds: R + 1 row boundaries within T.
+            layout: where the rows lie within T, on the device of the weights.
             needs: what to compute.
             logits_at: tokens (index into T) whose logits are wanted; all of them when None.
             backend: attention back end for the layers whose maps nobody watches.
@@ -57,11 +57,10 @@ class Esm2(nn.Module):
         Returns:
             Features on the device of the weights.
         """
-        layout = Layout.of(bounds, tokens_T.device)
         watcher = _Watcher(needs, layout, self.shape, self.contact_head) if needs.maps else None
         representations: dict[int, torch.Tensor] = {}
         x_TD = self._embed(tokens_T, layout)
-        rotary = Rotary.of(layout.positions(), self.shape.head_dim, x_TD.dtype)
+        rotary = Rotary.of(layout.positions(), self.shape.head_dim)
         last = self._last_layer(needs)
         for number, block in enumerate(self.blocks[:last]):
             if number in needs.layers:
