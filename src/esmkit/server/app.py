@@ -76,9 +76,10 @@ def create_app(settings: ServerSettings, queue: Queue, store: Store) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = server
-    # The login check also has the form of a model call; these come next because nearly every request is one.
+    # The first two also have the form of a model call; these come next because nearly every request is one.
     for router in (
         routes_account.login,
+        routes_catalog.hub,
         routes_models.router,
         routes_account.router,
         routes_catalog.router,

@@ -13,8 +13,21 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from esmkit.errors import DeadlineExceededError, EsmkitError, ModelExecutionError, UnknownModelError
 from esmkit.server.catalog import LISTED_ACTIONS, ServedModel, resolve_action
-from esmkit.server.errors import http_answer
+from esmkit.server.errors import (
+    BodyTimeoutError,
+    BodyTooLargeError,
+    DrainingError,
+    ForbiddenError,
+    InvalidRequestError,
+    Issue,
+    RateLimitedError,
+    UnauthorizedError,
+    UnsupportedMediaError,
+    answer_for,
+)
+from esmkit.server.service_docs import EXAMPLES
 from esmkit.server.services import Services
 from esmkit.server.wire import binary, esm2_docs, esm2_examples, schema
 from esmkit.server.wire.base import Version
@@ -32,9 +45,9 @@ listed below, because BioLM's hub clients take every `POST /api/v1/{slug}/{actio
 Request bodies may be compressed, `Content-Encoding: gzip` or `zstd`. Every error has the shape `ErrorBody`.
 """
 _TAGS = {
-    "account": "The key that asks, and what it used.",
     "catalogue": "Which models there are.",
     "schemas": "JSON Schemas of requests, as BioLM's clients read them.",
+    "account": "The key that asks, and what it used.",
     "health": "How the server is doing.",
 }
 _SUMMARIES = {
@@ -42,19 +55,32 @@ _SUMMARIES = {
     "predict": "logits for masked residues",
     "log_prob": "likelihood of whole sequences",
 }
-_ERRORS = {
-    "400": "Something in the request is wrong; every item is refused together.",
-    "401": "No valid API key.",
-    "403": "The key may not use this.",
-    "404": "There is no such thing here; the choices are named.",
-    "408": "The body came too slowly.",
-    "413": "The body, or the answer, is too large.",
-    "415": "The body is neither JSON nor gzip or zstd of it.",
-    "429": "Too much at once; Retry-After says when to come back.",
-    "500": "The model or the server failed.",
-    "503": "Shutting down.",
-    "504": "Not done in time.",
+_ERRORS: dict[str, tuple[str, EsmkitError]] = {
+    "400": (
+        "Something in the request is wrong, and all that is wrong is listed. Nothing was computed.",
+        InvalidRequestError([Issue(("items", 1, "sequence"), "the sequence is empty", "sequence_empty")]),
+    ),
+    "401": ("No valid API key.", UnauthorizedError("no API key; send one as Authorization: Token KEY")),
+    "403": ("The key may not do this.", ForbiddenError("the key 'laboratory' may not use predict of esm2-650m")),
+    "404": (
+        "There is no such thing here; the choices are named.",
+        UnknownModelError("no model 'esm9' is served here; choose from esm2-650m", name="esm9", choices=["esm2-650m"]),
+    ),
+    "408": ("The body came too slowly.", BodyTimeoutError("the body did not arrive within 60 s")),
+    "413": ("The body, or the answer, is too large.", BodyTooLargeError("the body is larger than 16777216 bytes")),
+    "415": (
+        "The body is neither JSON nor gzip or zstd of it.",
+        UnsupportedMediaError("Content-Type is 'text/plain': send application/json"),
+    ),
+    "429": (
+        "Too much at once; Retry-After says when to come back.",
+        RateLimitedError("10 requests per second are allowed, 0 are left, this request needs 1", retry_after_s=1),
+    ),
+    "500": ("The model or the server failed; the log of the server says why.", ModelExecutionError("")),
+    "503": ("Shutting down.", DrainingError("the server is shutting down; send the request again in a few seconds")),
+    "504": ("Not done in time.", DeadlineExceededError("the request was not done within 30 s")),
 }
+_REQUEST_ID = "0b6f3f1d2c4e4f0b9a7d5e8c1a2b3c4d"
 _MODEL_ERRORS = ("400", "401", "403", "408", "413", "415", "429", "503", "504")
 _BINARY = {
     binary.ARROW: "An Arrow stream, one row per item.",
@@ -82,9 +108,8 @@ def document(app: FastAPI, server: Services) -> Document:
         _add_models(known, server)
         for name in ("HTTPValidationError", "ValidationError"):
             known["components"]["schemas"].pop(name, None)
-        known["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()] + [
-            {"name": model.slug, "description": model.description} for model in server.catalog.models
-        ]
+        tags = {model.slug: model.description for model in server.catalog.models} | _TAGS
+        known["tags"] = [{"name": name, "description": text} for name, text in tags.items()]
         for path in known["paths"].values():
             for operation in path.values():
                 _complete(operation, server)
@@ -208,6 +233,8 @@ def _complete(operation: Document, server: Services) -> None:
         free: list[Document] = [] if server.settings.asks_for_keys else [{}]
         operation["security"] = [{scheme: []} for scheme in _security_schemes()] + free
     responses["500"] = {}
+    if operation["operationId"] in EXAMPLES:  # here, as FastAPI leaves out what is null
+        next(iter(responses["200"]["content"].values()))["example"] = EXAMPLES[operation["operationId"]]
     for status, response in responses.items():
         if "content" in response:
             response["headers"] = {**response.get("headers", {}), **_refs(["X-Request-ID"])}
@@ -217,8 +244,8 @@ def _complete(operation: Document, server: Services) -> None:
 
 def _error(status: str) -> Document:
     more = {"401": ["WWW-Authenticate"], "429": ["Retry-After", *_RATE_HEADERS], "503": ["Retry-After"]}
-    text = _ERRORS[status]
-    example = http_answer(int(status), text).body
+    text, error = _ERRORS[status]
+    example = answer_for(error, request_id=_REQUEST_ID).body
     return {
         "description": text,
         "headers": _refs(["X-Request-ID", *more.get(status, [])]),

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BeforeValidator
 from starlette.responses import Response
 
 from esmkit.server.answers import json_response
 from esmkit.server.auth import Caller, identify
 from esmkit.server.calls import trace_of
-from esmkit.server.service_docs import EXAMPLES, AccountContext, Usage, User, answered
+from esmkit.server.service_docs import AccountContext, Usage, User, answered
 from esmkit.server.services import Services, services
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def _day(text: str) -> str:
+    """Refuses what pydantic would take for seconds since 1970."""
+    if not _DAY.fullmatch(text):
+        raise ValueError("write a day as YYYY-MM-DD")
+    return text
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 login = APIRouter()
 router = APIRouter(tags=["account"])
 
@@ -33,7 +46,7 @@ async def login_check(request: Request) -> Response:
     return json_response({"status": "ok", "username": _name(caller)})
 
 
-@router.get("/api/users/me", summary="The user behind a key", **answered(User, EXAMPLES["user"], errors=[401]))
+@router.get("/api/users/me", summary="The user behind a key", **answered(User, 401))
 async def users_me(request: Request) -> Response:
     """The user page of BioLM's command line; there is no billing here."""
     server, caller = await _caller(request)
@@ -58,7 +71,7 @@ async def users_me(request: Request) -> Response:
 @router.get(
     "/console/api/account-context",
     summary="The account that BioLM's clients work in",
-    **answered(AccountContext, EXAMPLES["account_context"], errors=[401]),
+    **answered(AccountContext, 401),
 )
 async def account_context(request: Request) -> Response:
     """Always the personal account of the key: there are no organisations and environments here."""
@@ -76,12 +89,12 @@ async def account_context(request: Request) -> Response:
 @router.get(
     "/api/usage",
     summary="Usage of the key that asks",
-    **answered(Usage, EXAMPLES["usage"], errors=[400, 401]),
+    **answered(Usage, 400, 401),
 )
 async def usage(
     request: Request,
-    since: Annotated[date | None, Query(description="First day, UTC.", examples=["2026-01-31"])] = None,
-    until: Annotated[date | None, Query(description="Last day, UTC.", examples=["2030-12-31"])] = None,
+    since: Annotated[Day | None, Query(description="First day, UTC.", examples=["2026-01-31"])] = None,
+    until: Annotated[Day | None, Query(description="Last day, UTC.", examples=["2030-12-31"])] = None,
 ) -> Response:
     """Requests, residues and seconds per model, action and day; of all requests without a key where keys are off."""
     server, caller = await _caller(request)

@@ -13,18 +13,16 @@ from starlette.responses import HTMLResponse, Response
 
 from esmkit.server.answers import json_response
 from esmkit.server.catalog import LISTED_ACTIONS, ServedModel
-from esmkit.server.service_docs import EXAMPLES, ModelEntry, ModelPage, ResourceSpec, answered, shown
+from esmkit.server.service_docs import ModelEntry, ModelPage, ResourceSpec, answered
 from esmkit.server.services import Services, services
 from esmkit.server.wire import esm2_knowledge
 from esmkit.server.wire.esm2_knowledge import KNOWLEDGE, Knowledge
 
 router = APIRouter(tags=["catalogue"])
+hub = APIRouter(tags=["catalogue"])
 Slug = Annotated[str, Path(description="A slug of a served model, in any case.")]
 _SEQUENCES = {"predict": "MKTAY<mask>AKQR"}
-_BOTH_FORMS = {
-    **shown(KNOWLEDGE.model_dump())["content"],
-    "text/markdown": {"schema": {"type": "string"}, "example": "# ESM2\n"},
-}
+_MARKDOWN = {"text/markdown": {"schema": {"type": "string"}, "example": "# ESM2\n"}}
 
 
 class Format(StrEnum):
@@ -37,7 +35,7 @@ class Format(StrEnum):
 @router.get(
     "/api/ui/community-api-models",
     summary="The served models",
-    **answered(list[ModelEntry], EXAMPLES["models"]),
+    **answered(list[ModelEntry]),
 )
 @router.get("/ui/community-api-models", include_in_schema=False)
 async def models(request: Request) -> Response:
@@ -48,7 +46,7 @@ async def models(request: Request) -> Response:
 @router.get(
     "/api/ui/community-api-models/{slug}",
     summary="One model with code examples",
-    **answered(ModelPage, EXAMPLES["model"], errors=[404]),
+    **answered(ModelPage, 404),
 )
 @router.get("/ui/community-api-models/{slug}", include_in_schema=False)
 async def model(request: Request, slug: Slug) -> Response:
@@ -60,7 +58,7 @@ async def model(request: Request, slug: Slug) -> Response:
 @router.get(
     "/resource-specs",
     summary="What each model takes",
-    **answered(dict[str, ResourceSpec], EXAMPLES["resource_specs"]),
+    **answered(dict[str, ResourceSpec]),
 )
 async def resource_specs(request: Request) -> Response:
     """Memory, threads and device by slug, in the words of BioLM's open gateway."""
@@ -68,11 +66,11 @@ async def resource_specs(request: Request) -> Response:
     return json_response({model.slug: _resources(server, model) for model in server.catalog.models})
 
 
-@router.get(
+@hub.get(
     "/api/v1/{slug}/knowledge",
     summary="What the family of a model is good for",
     response_model=Knowledge,
-    responses={200: {"content": _BOTH_FORMS}, 400: {}, 404: {}},
+    responses={200: {"content": _MARKDOWN}, 400: {}, 404: {}},
 )
 async def knowledge(
     request: Request,

@@ -10,13 +10,13 @@ from esmkit import __version__
 from esmkit.server.answers import json_response
 from esmkit.server.auth import identify
 from esmkit.server.errors import ForbiddenError
-from esmkit.server.service_docs import EXAMPLES, Alive, Ready, Root, StatusPage, answered, shown
+from esmkit.server.service_docs import EXAMPLES, Alive, Ready, Root, StatusPage, answered
 from esmkit.server.services import Services, services
 
 router = APIRouter()
 
 
-@router.get("/", tags=["health"], summary="What this is", **answered(Root, EXAMPLES["root"]))
+@router.get("/", tags=["health"], summary="What this is", **answered(Root))
 async def root(request: Request) -> Response:
     """BioLM's hub clients take `status: ok` for healthy."""
     server = services(request)
@@ -35,7 +35,7 @@ async def root(request: Request) -> Response:
     return json_response(content)
 
 
-@router.get("/health/live", tags=["health"], summary="The process answers", **answered(Alive, EXAMPLES["live"]))
+@router.get("/health/live", tags=["health"], summary="The process answers", **answered(Alive))
 async def live() -> Response:
     """Always 200; restart the process when this fails."""
     return json_response({"status": "alive"})
@@ -47,8 +47,11 @@ async def live() -> Response:
     summary="Requests will be answered",
     response_model=Ready,
     responses={
-        200: shown(EXAMPLES["ready"]),
-        503: {"model": Ready, "description": "Send no requests now.", **shown(EXAMPLES["draining"])},
+        503: {
+            "model": Ready,
+            "description": "Send no requests now.",
+            "content": {"application/json": {"example": EXAMPLES["draining"]}},
+        }
     },
 )
 @router.get("/health", include_in_schema=False)
@@ -65,7 +68,7 @@ async def ready(request: Request) -> Response:
     "/status.json",
     tags=["health"],
     summary="Uptime, latency and incidents of 90 days",
-    **answered(StatusPage, EXAMPLES["status"]),
+    **answered(StatusPage),
 )
 async def status(request: Request) -> Response:
     """Per model: share of successful probes, p50 and p95 in ms, one entry per day; and incidents, newest first."""
@@ -78,7 +81,7 @@ async def status(request: Request) -> Response:
     tags=["health"],
     summary="Metrics for Prometheus",
     response_class=PlainTextResponse,
-    responses={200: shown(EXAMPLES["metrics"], "text/plain"), 401: {}, 403: {}},
+    responses={401: {}, 403: {}},
 )
 async def metrics(request: Request) -> Response:
     """Needs an admin key where keys are on, unless the server was started with metrics_open."""

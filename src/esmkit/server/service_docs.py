@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
 from esmkit.server.wire.esm2_docs import Shown
+from esmkit.server.wire.esm2_knowledge import KNOWLEDGE
 from esmkit.store import Impact
 
 State = Literal["unloaded", "loading", "ready", "failed"]
 _TIME = "2026-03-01T12:00:00+00:00"
 
 
-def answered(kind: Any, example: Any, *, errors: Sequence[int] = ()) -> dict[str, Any]:
-    """What FastAPI is told about a route that answers JSON.
+def answered(kind: Any, *errors: int) -> dict[str, Any]:
+    """What FastAPI is told about a route that answers JSON; its example is in EXAMPLES, under the route's name.
 
     Args:
         kind: type of the answer.
-        example: one such answer.
         errors: statuses of the errors that it may give, described in one place for all routes.
     """
-    known: dict[int | str, dict[str, Any]] = {status: {} for status in errors}
-    return {"response_model": kind, "responses": {200: shown(example), **known}}
-
-
-def shown(example: Any, media: str = "application/json") -> dict[str, Any]:
-    """The part of a documented response that holds its example."""
-    return {"content": {media: {"example": example}}}
+    return {"response_model": kind, "responses": {status: {} for status in errors}}
 
 
 class Root(Shown):
@@ -228,6 +221,7 @@ _ENTRY = {
 _COMMAND = "curl http://127.0.0.1:8000/api/v3/esm2-650m/encode/ -H 'Content-Type: application/json' -H ..."
 _TOTALS = {"requests": 12, "residues": 3456, "seconds": 1.5}
 EXAMPLES: dict[str, Any] = {
+    "knowledge": KNOWLEDGE.model_dump(),
     "root": {
         "status": "ok",
         "message": "esmkit 1.0.0",
@@ -281,7 +275,7 @@ EXAMPLES: dict[str, Any] = {
         ],
     },
     "metrics": 'esmkit_http_requests_total{route="/api/v3/{slug}/{action}",status="200"} 12.0\n',
-    "user": {
+    "users_me": {
         "username": "laboratory",
         "email": "",
         "first_name": "",

@@ -157,6 +157,7 @@ def request_schema(
     """JSON Schema of a request to one model, everything in place, with the layers and heads that it has."""
     kind = legacy.request_type(action, bounds) if is_legacy else esm2.request_type(version, action, bounds)
     described = schema.inlined(kind)
+    described["properties"]["params"]["type"] = ["object", "null"]
     if action == "encode":
         params, last = described["properties"]["params"]["properties"], shape.num_layers
         params["repr_layers"]["items"] |= {"minimum": -last - 1, "maximum": last}
