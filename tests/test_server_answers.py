@@ -63,7 +63,7 @@ def test_encode_gives_the_numbers_of_the_library(api: Api, model: Model, version
             ("bos_embeddings", "embedding", "bos"),
             (residue_key, "embeddings", "per_residue"),
         ):
-            assert [layered["layer"] for layered in entry[key]] == [6, 2]
+            assert [layered["layer"] for layered in entry[key]] == [2, 6]
             for layered in entry[key]:
                 close(layered[inner], model.embed(sequence, layers=layered["layer"], pool=pool))
         close(entry["contacts"], model.contacts(sequence))
@@ -100,6 +100,12 @@ def test_predict_gives_logits_per_residue(api: Api, model: Model, version: str) 
     assert entry["sequence_tokens"] == residues(masked)
     assert len(entry["logits"]) == len(entry["sequence_tokens"]) == 9
     assert ("alphabet_tokens" in entry) == (version == "v2")
+
+
+def test_gaps_are_seen_by_log_prob_and_not_scored(api: Api, model: Model) -> None:
+    [entry] = results(api.call("log_prob", "MK-TAY"))
+    assert entry["log_prob"] == pytest.approx(model.log_prob("MK-TAY"), abs=1e-4)
+    assert entry["log_prob"] != pytest.approx(model.log_prob("MKTAY"), abs=1e-4)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -192,7 +198,7 @@ def test_chains_are_joined_for_the_model_and_cut_from_the_answer(api: Api, model
     )
     assert entry["chains"] == [[1, 11], [12, 14]]
     assert "chains" not in alone
-    for place, layer in enumerate((6, 1)):
+    for place, layer in enumerate((1, 6)):
         whole = model.embed(joined, layers=layer, pool="per_residue")
         close(entry["per_token_embeddings"][place]["embeddings"], whole[keep])
         close(entry["embeddings"][place]["embedding"], whole[keep].mean(0))
@@ -324,7 +330,7 @@ def test_options_reach_the_queue(api: Api) -> None:
     assert api.queue.calls[-1]["deadline_s"] == 1200
 
 
-def test_chosen_layers_are_given_once(api: Api) -> None:
+def test_chosen_layers_are_given_once_and_in_order_as_biolm_does(api: Api) -> None:
     options = OutputOptions(layers=(6, -1, 0))
     [entry] = results(api.call("encode", A, repr_layers=list(options.layers)))
-    assert [layered["layer"] for layered in entry["embeddings"]] == [6, 0]
+    assert [layered["layer"] for layered in entry["embeddings"]] == [0, 6]

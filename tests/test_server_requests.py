@@ -86,7 +86,6 @@ def test_every_bad_item_is_named(api: Api) -> None:
         ("predict", "<mask>\x03", "position 2: found the character U+0003"),
         ("predict", "<mask>" * 2049, "2049 residues"),
         ("log_prob", "MK<mask>", "position 3: found '<mask>'"),
-        ("log_prob", "MK-", "position 3: found '-'"),
         ("log_prob", "XX", "none of the 20 amino acids"),
     ],
 )

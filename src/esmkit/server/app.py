@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from esmkit import __version__
 from esmkit.errors import EsmkitError
-from esmkit.server import openapi, routes_account, routes_models, routes_service
+from esmkit.server import openapi, routes_account, routes_catalog, routes_models, routes_service
 from esmkit.server.answers import error_response
 from esmkit.server.boundary import Boundary
 from esmkit.server.calls import trace_of
@@ -73,10 +73,18 @@ def create_app(settings: ServerSettings, queue: Queue, store: Store) -> FastAPI:
         summary="ESM-2 protein language models over HTTP, with BioLM's routes.",
         redirect_slashes=False,
         lifespan=_lifespan,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = server
-    # The login check also has the form of a model call; these come next because nearly every request is one.
-    for router in (routes_account.login, routes_models.router, routes_account.router, routes_service.router):
+    # The first two also have the form of a model call; these come next because nearly every request is one.
+    for router in (
+        routes_account.login,
+        routes_catalog.hub,
+        routes_models.router,
+        routes_account.router,
+        routes_catalog.router,
+        routes_service.router,
+    ):
         app.include_router(router)
     _handle_errors(app)
     if settings.cors_origins:
@@ -128,6 +136,8 @@ def _handle_errors(app: FastAPI) -> None:
         answer = http_answer(error.status_code, f"{error.detail}: {request.method} {request.url.path[:200]}")
         response = _answered(request, answer)
         response.headers.update(error.headers or {})
+        if response.headers.get("allow") == "GET":
+            response.headers["allow"] = "GET, HEAD"
         return response
 
     @app.exception_handler(RequestValidationError)

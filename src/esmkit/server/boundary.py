@@ -46,16 +46,20 @@ class Boundary:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if len(scope["path"]) > 1:
-            scope["path"] = scope["path"].rstrip("/") or "/"  # clients write both, and follow no redirect
-        trace = scope["esmkit"] = _trace(scope)
+        trace, is_head = _trace(scope), scope["method"] == "HEAD"
+        # A copy, as uvicorn looks at its own for the method. Clients write paths with and without a slash at the end,
+        # and follow no redirect.
+        path = scope["path"].rstrip("/") or "/"
+        scope = {**scope, "method": "GET" if is_head else scope["method"], "path": path, "esmkit": trace}
         started = time.perf_counter()
 
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 trace.status = message["status"]
-                self._mark(message, scope["path"], trace)
+                self._mark(message, path, trace)
             elif message["type"] == "http.response.body":
+                if is_head:
+                    message = {**message, "body": b""}
                 trace.response_bytes += len(message.get("body", b""))
             await send(message)
 

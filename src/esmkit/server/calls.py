@@ -22,7 +22,7 @@ from esmkit.server.limits import tightest
 from esmkit.server.logs import Trace
 from esmkit.server.services import Services, services
 from esmkit.server.wire import binary, esm2, esm2_answers, legacy
-from esmkit.server.wire.base import Bounds, Call, Version, parsed
+from esmkit.server.wire.base import Call, Version, parsed
 from esmkit.types import Failure, Result
 
 T = TypeVar("T")
@@ -89,8 +89,7 @@ def trace_of(request: Request) -> Trace:
 async def _planned(
     request: Request, server: Services, model: ServedModel, action: str, version: Version | None
 ) -> Call:
-    settings = server.settings
-    bounds = Bounds(settings.max_items, settings.max_residues, settings.max_long_residues)
+    settings, bounds = server.settings, server.bounds
     body = await bodies.read_json_body(request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
     if version is None:
         return legacy.plan(body, action, model.shape, bounds)

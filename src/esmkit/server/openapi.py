@@ -5,106 +5,263 @@ Concrete, because BioLM's hub clients read the served models from the paths `/ap
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
+from esmkit.errors import DeadlineExceededError, EsmkitError, ModelExecutionError, UnknownModelError
 from esmkit.server.catalog import LISTED_ACTIONS, ServedModel, resolve_action
+from esmkit.server.errors import (
+    BodyTimeoutError,
+    BodyTooLargeError,
+    DrainingError,
+    ForbiddenError,
+    InvalidRequestError,
+    Issue,
+    RateLimitedError,
+    UnauthorizedError,
+    UnsupportedMediaError,
+    answer_for,
+)
+from esmkit.server.service_docs import EXAMPLES
 from esmkit.server.services import Services
-from esmkit.server.wire import binary, esm2, schema
-from esmkit.server.wire.base import Bounds, Version
-from esmkit.server.wire.esm2_docs import ErrorBody, response_type
+from esmkit.server.wire import binary, esm2_docs, esm2_examples, schema
+from esmkit.server.wire.base import Version
+from esmkit.server.wire.esm2 import ACTIONS
 
+Document = dict[str, Any]
+
+_DESCRIPTION = """
+BioLM's API for ESM-2 on this machine, in its three versions, and extensions that never change what an unmodified client
+gets. Paths may end with a slash or not, slugs and actions have any case, `HEAD` works wherever `GET` does.
+
+`POST /api/v1/auth/login-check/` tells whether a key is valid: `{"status": "ok", "username": ...}`, or 401. It is not
+listed below, because BioLM's hub clients take every `POST /api/v1/{slug}/{action}` for a model.
+
+Request bodies may be compressed, `Content-Encoding: gzip` or `zstd`. Every error has the shape `ErrorBody`.
+"""
+_TAGS = {
+    "catalogue": "Which models there are.",
+    "schemas": "JSON Schemas of requests, as BioLM's clients read them.",
+    "account": "The key that asks, and what it used.",
+    "health": "How the server is doing.",
+}
 _SUMMARIES = {
     "encode": "embeddings, contacts, logits, attentions",
     "predict": "logits for masked residues",
     "log_prob": "likelihood of whole sequences",
 }
-_ERRORS = {
-    "400": "Something in the request is wrong; every item is refused together.",
-    "401": "No valid API key.",
-    "403": "The key may not use this.",
-    "408": "The body came too slowly.",
-    "413": "The body, or the answer, is too large.",
-    "415": "The body is neither JSON nor gzip or zstd of it.",
-    "429": "Too much at once; Retry-After says when to come back.",
-    "500": "The model or the server failed.",
-    "503": "Shutting down.",
-    "504": "Not done in time.",
+_ERRORS: dict[str, tuple[str, EsmkitError]] = {
+    "400": (
+        "Something in the request is wrong, and all that is wrong is listed. Nothing was computed.",
+        InvalidRequestError([Issue(("items", 1, "sequence"), "the sequence is empty", "sequence_empty")]),
+    ),
+    "401": ("No valid API key.", UnauthorizedError("no API key; send one as Authorization: Token KEY")),
+    "403": ("The key may not do this.", ForbiddenError("the key 'laboratory' may not use predict of esm2-650m")),
+    "404": (
+        "There is no such thing here; the choices are named.",
+        UnknownModelError("no model 'esm9' is served here; choose from esm2-650m", name="esm9", choices=["esm2-650m"]),
+    ),
+    "408": ("The body came too slowly.", BodyTimeoutError("the body did not arrive within 60 s")),
+    "413": ("The body, or the answer, is too large.", BodyTooLargeError("the body is larger than 16777216 bytes")),
+    "415": (
+        "The body is neither JSON nor gzip or zstd of it.",
+        UnsupportedMediaError("Content-Type is 'text/plain': send application/json"),
+    ),
+    "429": (
+        "Too much at once; Retry-After says when to come back.",
+        RateLimitedError("10 requests per second are allowed, 0 are left, this request needs 1", retry_after_s=1),
+    ),
+    "500": ("The model or the server failed; the log of the server says why.", ModelExecutionError("")),
+    "503": ("Shutting down.", DrainingError("the server is shutting down; send the request again in a few seconds")),
+    "504": ("Not done in time.", DeadlineExceededError("the request was not done within 30 s")),
 }
-_EXAMPLES: dict[str, dict[str, Any]] = {
-    "encode": {
-        "mean": {"items": [{"sequence": "MKTAYIAKQRQISFVKSHFSRQ"}]},
-        "several": {
-            "items": [{"sequence": "MKTAYIAKQR"}, {"sequence": "GSHMSLFDFFKNKGSAA"}],
-            "params": {"repr_layers": [0, -1], "include": ["mean", "bos", "contacts"]},
-        },
-    },
-    "predict": {"mask": {"items": [{"sequence": "MKTAYIAK<mask>RQISFVKSHFSRQ"}]}},
-    "log_prob": {"sequence": {"items": [{"sequence": "MKTAYIAKQRQISFVKSHFSRQ"}]}},
+_REQUEST_ID = "0b6f3f1d2c4e4f0b9a7d5e8c1a2b3c4d"
+_MODEL_ERRORS = ("400", "401", "403", "408", "413", "415", "429", "503", "504")
+_BINARY = {
+    binary.ARROW: "An Arrow stream, one row per item.",
+    binary.NPZ: "NumPy's npz, arrays `<item>/<name>`.",
+    binary.SAFETENSORS: "safetensors, arrays `<item>/<name>`.",
 }
+_HEADERS: dict[str, tuple[str, Document]] = {
+    "X-Request-ID": ("Id of this request in the log; the one that was sent, if it was sensible.", {"type": "string"}),
+    "Retry-After": ("Seconds to wait before the next try.", {"type": "integer", "minimum": 1}),
+    "RateLimit-Limit": ("How much the limit that is nearest allows.", {"type": "integer"}),
+    "RateLimit-Remaining": ("How much of it is left.", {"type": "integer"}),
+    "RateLimit-Reset": ("Seconds until more is allowed.", {"type": "integer"}),
+    "WWW-Authenticate": ("How to send a key.", {"type": "string"}),
+}
+_SCHEMAS = "#/components/schemas"
+_RATE_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 
-def document(app: FastAPI, server: Services) -> dict[str, Any]:
+def document(app: FastAPI, server: Services) -> Document:
     """The document, made once and then kept."""
     if app.openapi_schema is None:
-        known = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-        components = known.setdefault("components", {})
-        components.setdefault("schemas", {})["Error"] = schema.inlined(ErrorBody)
-        components["securitySchemes"] = _security_schemes()
-        for model in server.catalog.models:
-            for version in Version:
-                for name in LISTED_ACTIONS:
-                    path = f"/api/{version}/{model.slug}/{name}"
-                    known["paths"][path] = {"post": _operation(server, model, version, name)}
-        _describe_errors(known)
+        known = get_openapi(
+            title=app.title, version=app.version, summary=app.summary, description=_DESCRIPTION, routes=app.routes
+        )
+        _add_models(known, server)
+        for name in ("HTTPValidationError", "ValidationError"):
+            known["components"]["schemas"].pop(name, None)
+        tags = {model.slug: model.description for model in server.catalog.models} | _TAGS
+        known["tags"] = [{"name": name, "description": text} for name, text in tags.items()]
+        for path in known["paths"].values():
+            for operation in path.values():
+                _complete(operation, server)
         app.openapi_schema = known
     return app.openapi_schema
 
 
-def _describe_errors(document: dict[str, Any]) -> None:
-    """FastAPI documents its own answer for wrong query parameters, which this server never gives."""
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    for path in document["paths"].values():
-        for operation in path.values():
-            if operation["responses"].pop("422", None):
-                operation["responses"]["400"] = {"description": _ERRORS["400"], "content": error}
-    for name in ("HTTPValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(name, None)
+def _add_models(document: Document, server: Services) -> None:
+    components, paths = document["components"], document["paths"]
+    components["schemas"] |= _answer_types()
+    components["responses"] = {f"Error{status}": _error(status) for status in _ERRORS}
+    components["headers"] = {
+        name: {"description": text, "schema": kind, "required": name in ("X-Request-ID", "Retry-After")}
+        for name, (text, kind) in _HEADERS.items()
+    }
+    components["securitySchemes"] = _security_schemes()
+    for version in Version:
+        paths[f"/api/{version}/schema/{{slug}}/{{action}}"] = {"get": _schema_operation(server, version)}
+    for name in LISTED_ACTIONS:
+        for model in server.catalog.models:
+            for version in Version:
+                paths[f"/api/{version}/{model.slug}/{name}"] = {"post": _operation(server, model, version, name)}
+            operation = _operation(server, model, Version.V2, name, is_legacy=True)
+            paths[f"/api/v1/models/{model.slug}/{name}"] = {"post": operation}
 
 
-def _operation(server: Services, model: ServedModel, version: Version, name: str) -> dict[str, Any]:
-    settings, action = server.settings, resolve_action(name)
-    bounds = Bounds(settings.max_items, settings.max_residues, settings.max_long_residues)
-    examples = {title: {"value": value} for title, value in _EXAMPLES[action].items()}
-    answer = {"application/json": {"schema": schema.inlined(response_type(version, action))}}
-    for media in (binary.ARROW, binary.NPZ, binary.SAFETENSORS):
-        answer[media] = {"schema": {"type": "string", "format": "binary"}}
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+def _answer_types() -> Document:
+    """Schemas of all answers by name, with those that they refer to."""
+    kinds: list[type[BaseModel]] = [esm2_docs.ErrorBody, esm2_docs.RequestSchema]
+    for action in ACTIONS:
+        kinds += [esm2_docs.response_type(version, action) for version in Version]
+        kinds.append(esm2_docs.response_type(Version.V2, action, is_legacy=True))
+    _, found = models_json_schema([(kind, "validation") for kind in kinds], ref_template=f"{_SCHEMAS}/{{model}}")
+    types: Document = found["$defs"]
+    return types
+
+
+def _operation(
+    server: Services, model: ServedModel, version: Version, name: str, *, is_legacy: bool = False
+) -> Document:
+    action, label = resolve_action(name), "legacy" if is_legacy else str(version)
+    kind = esm2_docs.response_type(version, action, is_legacy=is_legacy)
+    bounds, shape = server.bounds, model.shape
+    answer: Document = {
+        "application/json": {
+            "schema": _ref("schemas", kind.__name__),
+            "examples": esm2_examples.answers(version, action, shape, bounds, is_legacy=is_legacy),
+        }
+    }
+    if not is_legacy:
+        for media, text in _BINARY.items():
+            answer[media] = {"schema": {"type": "string", "format": "binary", "description": text}}
     return {
         "tags": [model.slug],
-        "operationId": f"{version}_{model.slug}_{name}",
-        "summary": f"{model.title} ({version}): {_SUMMARIES[action]}",
-        "description": f"{model.description} With or without a final slash.",
-        "security": [{scheme: []} for scheme in _security_schemes()] + ([] if settings.asks_for_keys else [{}]),
+        "operationId": f"{label}_{model.slug}_{name}",
+        "summary": f"{model.title} ({label}): {_SUMMARIES[action]}",
+        "description": model.description,
         "requestBody": {
             "required": True,
+            "description": "What to compute, of which sequences.",
             "content": {
                 "application/json": {
-                    "schema": schema.inlined(esm2.request_type(version, action, bounds)),
-                    "examples": examples,
+                    "schema": esm2_docs.request_schema(version, action, bounds, shape, is_legacy=is_legacy),
+                    "examples": esm2_examples.requests(action, is_legacy=is_legacy),
                 }
             },
         },
         "responses": {
-            "200": {"description": "One result per item, in order.", "content": answer},
-            **{status: {"description": text, "content": error} for status, text in _ERRORS.items()},
+            "200": {
+                "description": "One result per item, in order.",
+                "headers": _refs(_RATE_HEADERS),
+                "content": answer,
+            },
+            **{status: {} for status in _MODEL_ERRORS},
         },
     }
 
 
-def _security_schemes() -> dict[str, dict[str, str]]:
+def _schema_operation(server: Services, version: Version) -> Document:
+    slugs = [model.slug for model in server.catalog.models]
+    model = server.catalog.models[0]
+    example = esm2_docs.request_schema(version, "log_prob", server.bounds, model.shape)
+    choices = {"slug": ("Model.", slugs), "action": ("Action.", list(LISTED_ACTIONS))}
+    return {
+        "tags": ["schemas"],
+        "operationId": f"schema_{version}",
+        "summary": f"JSON Schema of a request ({version})",
+        "description": "BioLM's clients read from it how many items a request may hold, and how often to send one.",
+        "parameters": [
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "description": text,
+                "schema": {"type": "string", "enum": values},
+                "example": values[0],
+            }
+            for name, (text, values) in choices.items()
+        ],
+        "responses": {
+            "200": {
+                "description": "The schema, nothing in it behind a reference.",
+                "content": {
+                    "application/json": {
+                        "schema": _ref("schemas", "RequestSchema"),
+                        "example": {**example, "throttle_rate": schema.throttle_rate(None)},
+                    }
+                },
+            },
+            "404": {},
+        },
+    }
+
+
+def _complete(operation: Document, server: Services) -> None:
+    """Adds what is the same for all operations: who may call them, how they fail, the request id."""
+    responses = operation["responses"]
+    # FastAPI documents its own answer for wrong parameters, which this server never gives.
+    responses.pop("422", None)
+    if "401" in responses:
+        free: list[Document] = [] if server.settings.asks_for_keys else [{}]
+        operation["security"] = [{scheme: []} for scheme in _security_schemes()] + free
+    responses["500"] = {}
+    if operation["operationId"] in EXAMPLES:  # here, as FastAPI leaves out what is null
+        next(iter(responses["200"]["content"].values()))["example"] = EXAMPLES[operation["operationId"]]
+    for status, response in responses.items():
+        if "content" in response:
+            response["headers"] = {**response.get("headers", {}), **_refs(["X-Request-ID"])}
+        else:
+            responses[status] = _ref("responses", f"Error{status}")
+
+
+def _error(status: str) -> Document:
+    more = {"401": ["WWW-Authenticate"], "429": ["Retry-After", *_RATE_HEADERS], "503": ["Retry-After"]}
+    text, error = _ERRORS[status]
+    example = answer_for(error, request_id=_REQUEST_ID).body
+    return {
+        "description": text,
+        "headers": _refs(["X-Request-ID", *more.get(status, [])]),
+        "content": {"application/json": {"schema": _ref("schemas", "ErrorBody"), "example": example}},
+    }
+
+
+def _ref(kind: str, name: str) -> Document:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def _refs(headers: Iterable[str]) -> Document:
+    return {name: _ref("headers", name) for name in headers}
+
+
+def _security_schemes() -> dict[str, Document]:
     return {
         "token": {
             "type": "apiKey",
@@ -112,7 +269,7 @@ def _security_schemes() -> dict[str, dict[str, str]]:
             "name": "Authorization",
             "description": "`Token KEY`, as BioLM's clients send it.",
         },
-        "bearer": {"type": "http", "scheme": "bearer"},
-        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        "cookie": {"type": "apiKey", "in": "cookie", "name": "access"},
+        "bearer": {"type": "http", "scheme": "bearer", "description": "`Bearer KEY`."},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The key alone."},
+        "cookie": {"type": "apiKey", "in": "cookie", "name": "access", "description": "BioLM's cookie."},
     }

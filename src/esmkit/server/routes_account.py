@@ -1,21 +1,35 @@
-"""Who am I and what did I use: BioLM's login check and user page, and usage per key."""
+"""Who am I and what did I use: BioLM's login check and account pages, and usage per key."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BeforeValidator
 from starlette.responses import Response
 
 from esmkit.server.answers import json_response
 from esmkit.server.auth import Caller, identify
 from esmkit.server.calls import trace_of
+from esmkit.server.service_docs import AccountContext, Usage, User, answered
 from esmkit.server.services import Services, services
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def _day(text: str) -> str:
+    """Refuses what pydantic would take for seconds since 1970."""
+    if not _DAY.fullmatch(text):
+        raise ValueError("write a day as YYYY-MM-DD")
+    return text
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 login = APIRouter()
-router = APIRouter()
+router = APIRouter(tags=["account"])
 
 
 async def _caller(request: Request) -> tuple[Services, Caller]:
@@ -32,7 +46,7 @@ async def login_check(request: Request) -> Response:
     return json_response({"status": "ok", "username": _name(caller)})
 
 
-@router.get("/api/users/me", tags=["account"], summary="The user behind a key")
+@router.get("/api/users/me", summary="The user behind a key", **answered(User, 401))
 async def users_me(request: Request) -> Response:
     """The user page of BioLM's command line; there is no billing here."""
     server, caller = await _caller(request)
@@ -54,11 +68,33 @@ async def users_me(request: Request) -> Response:
     return json_response(content)
 
 
-@router.get("/api/usage", tags=["account"], summary="Usage of the key that asks")
+@router.get(
+    "/console/api/account-context",
+    summary="The account that BioLM's clients work in",
+    **answered(AccountContext, 401),
+)
+async def account_context(request: Request) -> Response:
+    """Always the personal account of the key: there are no organisations and environments here."""
+    _, caller = await _caller(request)
+    name = _name(caller)
+    content = {
+        "account_type": "user",
+        "account_id": None,
+        "account_details": {"name": name, "slug": name},
+        "environment_id": None,
+    }
+    return json_response(content)
+
+
+@router.get(
+    "/api/usage",
+    summary="Usage of the key that asks",
+    **answered(Usage, 400, 401),
+)
 async def usage(
     request: Request,
-    since: Annotated[date | None, Query(description="First day, UTC, such as 2026-01-31.")] = None,
-    until: Annotated[date | None, Query(description="Last day, UTC.")] = None,
+    since: Annotated[Day | None, Query(description="First day, UTC.", examples=["2026-01-31"])] = None,
+    until: Annotated[Day | None, Query(description="Last day, UTC.", examples=["2030-12-31"])] = None,
 ) -> Response:
     """Requests, residues and seconds per model, action and day; of all requests without a key where keys are off."""
     server, caller = await _caller(request)

@@ -11,8 +11,8 @@ from esmkit.server import calls
 from esmkit.server.answers import json_response
 from esmkit.server.catalog import resolve_action
 from esmkit.server.services import services
-from esmkit.server.wire import esm2, schema
-from esmkit.server.wire.base import Bounds, Version
+from esmkit.server.wire import esm2_docs, schema
+from esmkit.server.wire.base import Version
 
 router = APIRouter(include_in_schema=False)  # `openapi.py` lists one concrete path per model and action instead
 Endpoint = Callable[[Request, str, str], Awaitable[Response]]
@@ -28,18 +28,16 @@ def _call(version: Version) -> Endpoint:
 def _schema(version: Version) -> Endpoint:
     async def request_schema(request: Request, slug: str, action: str) -> Response:
         server, name = services(request), resolve_action(action)
-        server.catalog.find(slug)
-        settings = server.settings
-        bounds = Bounds(settings.max_items, settings.max_residues, settings.max_long_residues)
-        content = schema.inlined(esm2.request_type(version, name, bounds))
-        rate = schema.throttle_rate(settings.limit_requests_per_s)
+        model = server.catalog.find(slug)
+        content = esm2_docs.request_schema(version, name, server.bounds, model.shape)
+        rate = schema.throttle_rate(server.settings.limit_requests_per_s)
         return json_response({**content, "throttle_rate": rate}, request=request)
 
     return request_schema
 
 
 for _version in Version:
-    router.add_api_route(f"/api/{_version}/schema/{{slug}}/{{action}}", _schema(_version), methods=["GET", "HEAD"])
+    router.add_api_route(f"/api/{_version}/schema/{{slug}}/{{action}}", _schema(_version), methods=["GET"])
     router.add_api_route(f"/api/{_version}/{{slug}}/{{action}}", _call(_version), methods=["POST"])
 
 

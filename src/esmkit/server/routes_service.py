@@ -1,21 +1,22 @@
-"""What is here and how it is doing: root, catalogue, health, status, metrics."""
+"""What is here and how it is doing: root, health, status, metrics."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from esmkit import __version__
 from esmkit.server.answers import json_response
 from esmkit.server.auth import identify
 from esmkit.server.errors import ForbiddenError
+from esmkit.server.service_docs import EXAMPLES, Alive, Ready, Root, StatusPage, answered
 from esmkit.server.services import Services, services
 
 router = APIRouter()
 
 
-@router.get("/", tags=["service"], summary="What this is")
+@router.get("/", tags=["health"], summary="What this is", **answered(Root))
 async def root(request: Request) -> Response:
     """BioLM's hub clients take `status: ok` for healthy."""
     server = services(request)
@@ -23,40 +24,36 @@ async def root(request: Request) -> Response:
         "status": "ok",
         "message": f"esmkit {__version__}",
         "supported_models": [model.slug for model in server.catalog.models],
-        "links": {"docs": "/docs", "openapi": "/openapi.json", "status": "/status.json", "health": "/health/ready"},
+        "links": {
+            "catalog": "/catalog",
+            "docs": "/docs",
+            "openapi": "/openapi.json",
+            "status": "/status.json",
+            "health": "/health/ready",
+        },
     }
     return json_response(content)
 
 
-@router.get("/api/ui/community-api-models", tags=["catalogue"], summary="The served models")
-@router.get("/ui/community-api-models", include_in_schema=False)
-async def models(request: Request) -> Response:
-    """The list that BioLM's command line shows."""
-    return json_response([model.entry() for model in services(request).catalog.models], request=request)
-
-
-@router.get("/api/ui/community-api-models/{slug}", tags=["catalogue"], summary="One model with code examples")
-@router.get("/ui/community-api-models/{slug}", include_in_schema=False)
-async def model(request: Request, slug: str) -> Response:
-    """The page of one model in BioLM's command line."""
-    found = services(request).catalog.find(slug)
-    base = str(request.base_url).rstrip("/")
-    item = {"encode": "MKTAYIAKQR", "predict": "MKTAY<mask>AKQR", "score": "MKTAYIAKQR", "log_prob": "MKTAYIAKQR"}
-    examples = {
-        action: f"curl {base}/api/v3/{found.slug}/{action}/ -H 'Content-Type: application/json' "
-        f'-H \'Authorization: Token KEY\' -d \'{{"items": [{{"sequence": "{sequence}"}}]}}\''
-        for action, sequence in item.items()
-    }
-    return json_response({**found.entry(), "code_examples": examples}, request=request)
-
-
-@router.get("/health/live", tags=["health"], summary="The process answers")
+@router.get("/health/live", tags=["health"], summary="The process answers", **answered(Alive))
 async def live() -> Response:
     """Always 200; restart the process when this fails."""
     return json_response({"status": "alive"})
 
 
-@router.get("/health/ready", tags=["health"], summary="Requests will be answered")
+@router.get(
+    "/health/ready",
+    tags=["health"],
+    summary="Requests will be answered",
+    response_model=Ready,
+    responses={
+        503: {
+            "model": Ready,
+            "description": "Send no requests now.",
+            "content": {"application/json": {"example": EXAMPLES["draining"]}},
+        }
+    },
+)
 @router.get("/health", include_in_schema=False)
 async def ready(request: Request) -> Response:
     """503 while draining, or while a model's process is dead and not back; send no traffic then."""
@@ -67,14 +64,25 @@ async def ready(request: Request) -> Response:
     return json_response({"status": word, "models": states}, status=200 if is_ready else 503)
 
 
-@router.get("/status.json", tags=["health"], summary="Uptime, latency and incidents of 90 days")
+@router.get(
+    "/status.json",
+    tags=["health"],
+    summary="Uptime, latency and incidents of 90 days",
+    **answered(StatusPage),
+)
 async def status(request: Request) -> Response:
     """Per model: share of successful probes, p50 and p95 in ms, one entry per day; and incidents, newest first."""
     server = services(request)
     return json_response(await server.status.page(draining=server.draining), request=request)
 
 
-@router.get("/metrics", tags=["health"], summary="Metrics for Prometheus")
+@router.get(
+    "/metrics",
+    tags=["health"],
+    summary="Metrics for Prometheus",
+    response_class=PlainTextResponse,
+    responses={401: {}, 403: {}},
+)
 async def metrics(request: Request) -> Response:
     """Needs an admin key where keys are on, unless the server was started with metrics_open."""
     server = services(request)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from starlette.requests import Request
 
 from esmkit.server.settings import ServerSettings
+from esmkit.server.wire.base import Bounds
 
 if TYPE_CHECKING:
     from esmkit.batching import LengthPolicy
@@ -59,6 +60,12 @@ class Services:
     ledger: Ledger
     status: Status
     draining: bool = False
+
+    @property
+    def bounds(self) -> Bounds:
+        """How much one request may hold."""
+        chosen = self.settings
+        return Bounds(chosen.max_items, chosen.max_residues, chosen.max_long_residues)
 
 
 def services(request: Request) -> Services:

@@ -25,13 +25,14 @@ ALIASES = {"score": "log_prob", "transform": "encode"}
 Include = Literal["mean", "per_token", "per_residue", "bos", "contacts", "logits", "attentions"]
 _MAP_OUTPUTS = {"contacts", "attentions", "attention_maps"}
 _RESIDUES = alphabet.STANDARD + alphabet.NONSTANDARD
-_LETTERS = {"encode": _RESIDUES + "-", "predict": _RESIDUES, "log_prob": _RESIDUES}
+_LETTERS = {"encode": _RESIDUES + "-", "predict": _RESIDUES, "log_prob": _RESIDUES + "-"}
 _PARTS = re.compile(f"{alphabet.MASK}|.", re.DOTALL)
 _PATTERNS = {
-    "encode": f"^[{_RESIDUES}-]+$",
-    "predict": f"^([{_RESIDUES}]|<mask>)*<mask>([{_RESIDUES}]|<mask>)*$",
-    "log_prob": f"^[{_RESIDUES}]+$",
+    "encode": f"^[{_RESIDUES}:-]+$",
+    "predict": f"^([{_RESIDUES}:]|<mask>)*<mask>([{_RESIDUES}:]|<mask>)*$",
+    "log_prob": f"^[{_RESIDUES}-]*[{alphabet.STANDARD}][{_RESIDUES}-]*$",
 }
+_CHAINED = "; with params.chains also : between chains."
 _EXAMPLES = {"encode": "MKTAYIAKQRQISFVKSHFSRQ", "predict": "MKTAYIAK<mask>RQISFVKSHFSRQ"}
 
 
@@ -107,7 +108,11 @@ def request_type(version: Version, action: str, bounds: Bounds) -> type[BaseMode
     strict: dict[str, Any] = {"extra": "forbid" if version is Version.V1 else "ignore"}
     name = action.title().replace("_", "")
     item = create_model(
-        f"{name}Item", __base__=Item, __cls_kwargs__=strict, __doc__=Item.__doc__, sequence=_sequence(action, bounds)
+        f"{name}Item",
+        __base__=Item,
+        __cls_kwargs__=strict,
+        __doc__=Item.__doc__,
+        sequence=sequence_field(action, bounds),
     )
     base = _PARAMS[action]
     chain_type = create_model("Chains", __base__=ChainOptions, __cls_kwargs__=strict, __doc__=ChainOptions.__doc__)
@@ -126,16 +131,27 @@ def request_type(version: Version, action: str, bounds: Bounds) -> type[BaseMode
     )
 
 
-def _sequence(action: str, bounds: Bounds) -> Any:
+def sequence_field(action: str, bounds: Bounds) -> Any:
+    """Type and description of a sequence in a request; `sequence_problem` is what checks it."""
     kind = {
-        "encode": "20 amino acids, X B U Z O, and - for gaps.",
-        "predict": "20 amino acids and X B U Z O, with <mask> in place of each residue to predict, at least one.",
-        "log_prob": "20 amino acids and X B U Z O.",
+        "encode": f"20 amino acids, X B U Z O, and - for gaps{_CHAINED}",
+        "predict": "20 amino acids and X B U Z O, with <mask>, which counts as one residue, in place of each residue "
+        f"to predict, at least one{_CHAINED}",
+        "log_prob": "20 amino acids, of which there is one at least, X B U Z O, and - for gaps.",
     }[action]
-    shown: JsonDict = {"minLength": 1, "maxLength": bounds.max_residues, "pattern": _PATTERNS[action]}
+    longest = len(alphabet.MASK) if action == "predict" else 1  # characters that one residue may have
+    shown: JsonDict = {"minLength": 1, "maxLength": bounds.max_residues * longest, "pattern": _PATTERNS[action]}
     example = _EXAMPLES.get(action, _EXAMPLES["encode"])
+    text = f"Up to {bounds.max_residues} residues, more with params.long. Upper case: {kind}"
     return (
-        Annotated[str, Field(description=f"Upper case: {kind}", examples=[example], json_schema_extra=shown)],
+        Annotated[
+            str,
+            Field(
+                description=text,
+                examples=[example],
+                json_schema_extra=shown,
+            ),
+        ],
         ...,
     )
 
@@ -180,7 +196,7 @@ def plan(
         options=options,
         residues=sum(min(length, cap) for length in lengths),
         include=frozenset(getattr(params, "include", ())),
-        layers=tuple(dict.fromkeys(shape.layer(layer) for layer in options.layers)),
+        layers=tuple(sorted({shape.layer(layer) for layer in options.layers})),  # BioLM's order, whatever was asked
         pool=getattr(params, "pool", "mean"),
         long=params.long,
         chains=tuple(parts),

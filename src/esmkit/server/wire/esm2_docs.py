@@ -1,12 +1,15 @@
-"""The shapes of ESM-2's answers as types: for the OpenAPI document, and checked against real answers by the tests."""
+"""The shapes of ESM-2's requests and answers, for the OpenAPI document; the tests check real answers against them."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from esmkit.server.wire.base import Version
+from esmkit.server.wire import esm2, legacy, schema
+from esmkit.server.wire.base import Bounds, Version
+from esmkit.types import ModelShape
 
 Vector = list[float]
 Matrix = list[Vector]
@@ -37,6 +40,19 @@ class LongRemark(Shown):
 
     policy: str = Field(description="window or truncate.")
     windows: list[tuple[int, int]] = Field(description="First and last residue of each computed stretch, 1-based.")
+
+
+class Provenance(Shown):
+    """What made an answer."""
+
+    slug: str = Field(description="The model.")
+    source: str = Field(description="Where its weights come from: embedded, a hub id, or the name of a folder.")
+    weights_sha256: str = Field(description="Digest of the weights.")
+    dtype: str = Field(description="Number format of the model.")
+    attention: str = Field(description="Attention back end.")
+    device: str = Field(description="Kind of device, such as cpu or cuda.")
+    esmkit: str = Field(description="Version of esmkit.")
+    torch: str = Field(description="Version of PyTorch.")
 
 
 class Remarks(Shown):
@@ -117,18 +133,49 @@ _ENCODE: dict[Version, type[BaseModel]] = {
 }
 
 
-def response_type(version: Version, action: str) -> type[BaseModel]:
+@cache
+def response_type(version: Version, action: str, *, is_legacy: bool = False) -> type[BaseModel]:
     """The answer of an action."""
     result: type[BaseModel] = LogProbResult
     if action == "encode":
         result = _ENCODE[version]
     elif action == "predict":
         result = PredictResultV2 if version is Version.V2 else PredictResult
+    results: Any = (list[result], Field(description="One entry per item, in the order of the request."))  # type: ignore[valid-type]
+    about: Any = (Provenance | None, Field(None, description="With params.provenance: what made the answer."))
     return create_model(
-        f"{result.__name__}s",
+        f"{'Legacy' if is_legacy else ''}{result.__name__}s",
         __base__=Shown,
-        results=(list[result], Field(description="One entry per item, in the order of the request.")),  # type: ignore[valid-type]
-        esmkit=(dict[str, Any] | None, Field(None, description="With params.provenance: what made the answer.")),
+        __doc__="The answer to a request.",
+        **{legacy.RESULTS_KEY if is_legacy else "results": results, "esmkit": about},
+    )
+
+
+def request_schema(
+    version: Version, action: str, bounds: Bounds, shape: ModelShape, *, is_legacy: bool = False
+) -> dict[str, Any]:
+    """JSON Schema of a request to one model, everything in place, with the layers and heads that it has."""
+    kind = legacy.request_type(action, bounds) if is_legacy else esm2.request_type(version, action, bounds)
+    described = schema.inlined(kind)
+    described["properties"]["params"]["type"] = ["object", "null"]
+    if action == "encode":
+        params, last = described["properties"]["params"]["properties"], shape.num_layers
+        params["repr_layers"]["items"] |= {"minimum": -last - 1, "maximum": last}
+        params["layers"]["anyOf"][0]["items"] |= {"minimum": -last, "maximum": last, "not": {"const": 0}}
+        params["heads"]["anyOf"][0]["items"] |= {"minimum": 1, "maximum": shape.num_heads}
+    return described
+
+
+class RequestSchema(BaseModel):
+    """A JSON Schema of an object; BioLM's clients read `properties.items.maxItems` and `throttle_rate`."""
+
+    type: Literal["object"] = Field(description="Requests are objects.")
+    title: str = Field(description="Its name.")
+    description: str = Field(description="What it is for.")
+    properties: dict[str, Any] = Field(description="Schemas of `items` and `params`.")
+    required: list[str] = Field(description="What a request must have.")
+    throttle_rate: str = Field(
+        pattern=r"^\d+/(second|minute)$", description="How many requests clients may send, in a second or minute."
     )
 
 
