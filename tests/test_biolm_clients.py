@@ -9,21 +9,17 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 
-from esmkit.alphabet import STANDARD, residues
 from esmkit.engine import Model, load
-from esmkit.outputs import OutputOptions
+from tests.biolm_answers import same, same_as_everything, same_logits, same_means
 from tests.biolm_clients import CLIENTS, HUB, LEGACY, Client, answers
 from tests.biolm_runs import (
     BAD,
     BATCH,
     BY_SCHEMA,
     HUNDRED,
-    LAYERS,
     LEGACY_PORT,
-    MASKED,
     NINE,
     NO_SERVER,
     PLAIN,
@@ -40,7 +36,6 @@ from tests.relay import Relay
 from tests.wire_pairs import FOLDER
 
 pytestmark = pytest.mark.slow
-OUTPUTS = ["mean", "bos", "per_residue", "contacts", "logits", "attentions"]
 BLAME = "position 3: found 'J'; allowed are the 20 amino acids in upper case and X B U Z O -"
 
 
@@ -101,53 +96,12 @@ def results(run: Run, name: str, key: str = "results") -> list[dict[str, Any]]:
     return found
 
 
-def arrays(entry: dict[str, Any], version: str) -> dict[str, Any]:
-    """What `encode` answered, under the names of the library."""
-    found = {name: entry[name] for name in ("contacts", "logits", "attentions") if name in entry}
-    if version == "v2":
-        names = {"mean": "mean_representations", "bos": "bos_representations", "per_residue": "representations"}
-        layered = {name: entry.get(key, {}).items() for name, key in names.items()}
-    else:
-        per_residue = "residue_embeddings" if version == "v1" else "per_token_embeddings"
-        names = {"mean": "embeddings", "bos": "bos_embeddings", "per_residue": per_residue}
-        layered = {
-            name: [(each["layer"], each["embeddings" if name == "per_residue" else "embedding"]) for each in entry[key]]
-            for name, key in names.items()
-            if key in entry
-        }
-    return found | {f"{name}_{layer}": value for name, pairs in layered.items() for layer, value in pairs}
-
-
-def same(found: Any, expected: Any) -> None:
-    """Batch mates may move the last digits, nothing else."""
-    array = np.asarray(found, dtype=np.float32)
-    assert array.shape == np.shape(expected)
-    np.testing.assert_allclose(array, expected, atol=1e-5, rtol=1e-5)
-
-
-def same_means(entries: list[dict[str, Any]], sequences: list[str], model: Model, version: str) -> None:
-    assert len(entries) == len(sequences)
-    for entry, expected in zip(entries, model.embed(sequences), strict=True):
-        same(arrays(entry, version)["mean_6"], expected)
-
-
 def test_every_include_gives_the_numbers_of_the_library(run: Run, model: Model) -> None:
-    found = results(run, "everything")
-    expected = model.run(SEQUENCES, OUTPUTS, options=OutputOptions(layers=tuple(LAYERS)))
-    assert len(found) == len(expected) == 3
-    for entry, result in zip(found, expected, strict=True):
-        got = arrays(entry, run.client.version)
-        assert set(got) == set(result.arrays)
-        for name, array in result.arrays.items():
-            same(got[name], array)
+    same_as_everything(results(run, "everything"), model, run.client.version)
 
 
 def test_predict_gives_the_logits_of_the_library(run: Run, model: Model) -> None:
-    found = results(run, "predict")
-    for entry, sequence, logits in zip(found, MASKED, model.logits(MASKED), strict=True):
-        assert entry["sequence_tokens"] == residues(sequence)
-        assert entry["vocab_tokens"] == list(STANDARD)
-        same(entry["logits"], logits)
+    same_logits(results(run, "predict"), model)
 
 
 @only_modern
