@@ -1,13 +1,18 @@
 """Recorded requests and responses per version, in tests/data/wire; `python -m tests.wire_pairs` writes them anew.
 
+clients.json has what BioLM's own clients sent, headers and text of the body; `python -m tests.biolm_runs` writes that.
+
 Numbers depend on weights and machine, so arrays are recorded as their shape, `{"numbers": [3, 128]}`; the values are
 compared with the library elsewhere.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +83,22 @@ def answer(api: Api, request: dict[str, Any]) -> dict[str, Any]:
     return {"status": response.status_code, "body": shown(response.json())}
 
 
+def answer_to_client(api: Api, request: dict[str, Any]) -> dict[str, Any]:
+    """Status, encoding, and unless it was a GET (those bodies are recorded elsewhere) body, for a client's request."""
+    body = request["body"].encode()
+    content = gzip.compress(body) if request["headers"].get("content-encoding") == "gzip" else body
+    response = api.request(request["method"], request["path"], headers=request["headers"], content=content)
+    head = {"status": response.status_code, "encoding": response.headers.get("content-encoding", "identity")}
+    return head if request["method"] == "GET" else {**head, "body": shown(response.json())}
+
+
+@contextmanager
+def clients_api(folder: Path) -> Iterator[Api]:
+    """A server of the model that BioLM's clients ask for."""
+    with Api(load(SLUG), folder, models=("esm2-8m",)) as api:
+        yield api
+
+
 def shown(value: Any) -> Any:
     """The value with numbers replaced where they depend on the weights."""
     if isinstance(value, dict):
@@ -100,9 +121,23 @@ def _shape(value: Any) -> list[int] | None:
     return [len(value), *first] if first is not None and all(shape == first for shape in shapes) else None
 
 
+def record_clients(sent: dict[str, dict[str, Any]]) -> None:
+    """Writes the file of the clients.
+
+    Args:
+        sent: requests by name.
+    """
+    with tempfile.TemporaryDirectory() as folder, clients_api(Path(folder)) as api:
+        pairs = [
+            {"name": name, "request": request, "response": answer_to_client(api, request)}
+            for name, request in sent.items()
+        ]
+    text = ",\n".join(map(json.dumps, pairs))  # a line each
+    (FOLDER / "clients.json").write_text(f"[\n{text}\n]\n", encoding="utf-8")
+
+
 def record() -> None:
-    """Writes every file."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    """Writes the file of every version."""
     with tempfile.TemporaryDirectory() as folder, Api(load(SLUG), Path(folder)) as api:
         for version in VERSIONS:
             pairs = [
