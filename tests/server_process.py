@@ -46,7 +46,7 @@ class ServedProcess:
     def _announced(self) -> str:
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
-            match = re.search(r"running on (http://[\d.]+:\d+)", self._log.read_text())
+            match = re.search(r"running on (https?://[\d.]+:\d+)", self._log.read_text())
             if match:
                 return match[1]
             assert self.process.poll() is None, self._log.read_text()

@@ -90,6 +90,41 @@ def test_printed_settings_hold_no_secret(esmkit: Esmkit, monkeypatch: pytest.Mon
     assert tuple(shown) == ServerSettings.names()
 
 
+@pytest.mark.parametrize(
+    ("name", "url", "shown"),
+    [
+        (
+            "database_url",
+            "postgresql://host/esm?password=s3cret&sslmode=require",
+            "postgresql://host/esm?password=***&sslmode=require",
+        ),
+        ("limits_storage_url", "redis://:s3cret/of@x@host:1/2", "redis://:***@host:1/2"),
+        ("limits_storage_url", "redis://host:1/2", "redis://host:1/2"),
+    ],
+)
+def test_passwords_are_hidden_wherever_a_url_holds_them(name: str, url: str, shown: str) -> None:
+    assert ServerSettings(**{name: url}).shown()[name] == shown
+
+
+def test_a_variable_may_name_a_file_with_the_value(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("postgresql://me:s3cret@host/esm\n")
+    environment = {"ESMKIT_DATABASE_URL_FILE": str(tmp_path / "secret")}
+    assert ServerSettings.resolve({}, environment).database_url == "postgresql://me:s3cret@host/esm"
+    with pytest.raises(InvalidConfigError, match=r"^give ESMKIT_DATABASE_URL or ESMKIT_DATABASE_URL_FILE, not both$"):
+        ServerSettings.resolve({}, {**environment, "ESMKIT_DATABASE_URL": "x"})
+    with pytest.raises(InvalidConfigError, match=r"^ESMKIT_PORT_FILE=/nowhere: No such file"):
+        ServerSettings.resolve({}, {"ESMKIT_PORT_FILE": "/nowhere"})
+
+
+def test_help_names_every_flag_whole_within_80_columns(esmkit: Esmkit) -> None:
+    shown = esmkit("serve", "--help").out
+    assert max(len(line) for line in shown.splitlines()) == 80
+    for name in set(ServerSettings.names()) - {"models", "cors_origins"}:
+        assert f" --{name.replace('_', '-')} " in shown
+    assert " --model " in shown
+    assert "(default: 8000)" in " ".join(shown.split())
+
+
 def test_flags_of_every_kind_are_read(esmkit: Esmkit) -> None:
     call = esmkit(
         *("serve", "--print-config", "--model", "a", "-m", "b", "--lazy", "--no-metrics-open", "--deadline-s", "2.5"),

@@ -91,11 +91,34 @@ def test_the_list_shows_every_live_key_and_no_secret(esmkit: Esmkit, store: Stor
     assert "revoked" in every.out
 
 
-def test_an_empty_list_says_how_to_make_a_key(esmkit: Esmkit) -> None:
+def test_an_empty_list_says_where_it_looked_and_how_to_make_a_key(esmkit: Esmkit, home: Path) -> None:
     assert esmkit("keys", "list") == Outcome(
-        0, "", "esmkit: there are no keys; make one with: esmkit keys create NAME\n"
+        0,
+        "",
+        f"esmkit: there are no keys in the database {home}/esmkit.db; make one with: esmkit keys create NAME\n",
     )
     assert json.loads(esmkit("keys", "list", "--json").out) == []
+
+
+@pytest.mark.parametrize("how", ["--config", "ESMKIT_CONFIG", "ESMKIT_DATABASE_URL_FILE"])
+def test_the_commands_find_the_database_that_the_server_finds(
+    esmkit: Esmkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    url = f"sqlite:///{tmp_path}/of-the-server.db"
+    (tmp_path / "esmkit.toml").write_text(f'database_url = "{url}"\n')
+    (tmp_path / "url").write_text(f"{url}\n")
+    arguments = ("--config", tmp_path / "esmkit.toml") if how == "--config" else ()
+    if how != "--config":
+        monkeypatch.setenv(how, str(tmp_path / ("esmkit.toml" if how == "ESMKIT_CONFIG" else "url")))
+    made = esmkit("keys", "create", "laboratory", *arguments)
+    assert f"the database {tmp_path}/of-the-server.db has no more than its hash" in made.err
+    opened = esmkit("incident", "open", "Slow", *arguments)
+    assert (made.code, opened.code, esmkit("usage", *arguments).code) == (0, 0, 0)
+    store = Store.open(url)
+    assert [key.name for key in store.keys.list()] == ["laboratory"]
+    assert [each.title for each in store.incidents.list()] == ["Slow"]
+    store.close()
+    assert not (tmp_path / "esmkit.db").exists()
 
 
 def test_json_says_the_same_as_the_table(esmkit: Esmkit) -> None:

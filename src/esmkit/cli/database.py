@@ -7,13 +7,15 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from esmkit.errors import InvalidConfigError
+from esmkit.server.settings import ServerSettings
 
 if TYPE_CHECKING:
     from esmkit.store import Store
@@ -21,18 +23,26 @@ if TYPE_CHECKING:
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _MAX_DURATION = timedelta(days=36500)
 
+Config = Annotated[Path | None, typer.Option("--config", help="TOML file of the server; also ESMKIT_CONFIG.")]
+"""The option of every command over the store; it must find the database that the server finds."""
+
 
 @contextmanager
-def open_store() -> Iterator[Store]:
-    """The store that ESMKIT_DATABASE_URL names, or else the default file, with the newest tables."""
+def open_store(settings: ServerSettings) -> Iterator[Store]:
+    """The store that the settings of the server name, or else the default file, with the newest tables."""
     from esmkit.store import Store, database_url
 
-    store = Store.open(database_url(os.environ))
+    store = Store.open(settings.database_url or database_url(os.environ))
     try:
         store.migrate()
         yield store
     finally:
         store.close()
+
+
+def configured_store(config: Path | None) -> AbstractContextManager[Store]:
+    """The store of a server that is started with this file and in this environment."""
+    return open_store(ServerSettings.resolve({}, os.environ, path=config))
 
 
 def duration(value: str, *, option: str) -> timedelta:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from esmkit.cli.database import open_store, print_json, shown
+from esmkit.cli.database import Config, configured_store, print_json, shown
 
 if TYPE_CHECKING:
     from esmkit.store import Incident
@@ -32,9 +32,10 @@ def open_incident(
     ] = None,
     message: Message = None,
     as_json: AsJson = False,
+    config: Config = None,
 ) -> None:
     """Open an incident; its number is printed."""
-    with open_store() as store:
+    with configured_store(config) as store:
         opened = store.incidents.open(title, impact=impact, models=model, message=message)
     _show(opened, "opened", as_json=as_json)
 
@@ -44,17 +45,18 @@ def update(
     incident: Number,
     message: Annotated[str, typer.Argument(metavar="MESSAGE", help="What is known now.")],
     as_json: AsJson = False,
+    config: Config = None,
 ) -> None:
     """Add an entry to the timeline of an incident, open or closed."""
-    with open_store() as store:
+    with configured_store(config) as store:
         updated = store.incidents.update(incident, message)
     _show(updated, "updated", as_json=as_json)
 
 
 @app.command()
-def close(incident: Number, message: Message = None, as_json: AsJson = False) -> None:
+def close(incident: Number, message: Message = None, as_json: AsJson = False, config: Config = None) -> None:
     """Close an incident."""
-    with open_store() as store:
+    with configured_store(config) as store:
         closed = store.incidents.close(incident, message=message)
     _show(closed, "closed", as_json=as_json)
 
@@ -63,10 +65,11 @@ def close(incident: Number, message: Message = None, as_json: AsJson = False) ->
 def list_incidents(
     every: Annotated[bool, typer.Option("--all", help=f"Also those closed over {SHOWN_DAYS} days ago.")] = False,
     as_json: AsJson = False,
+    config: Config = None,
 ) -> None:
     """Incidents that are open, or were in the last 90 days, newest first. Times are in UTC."""
     since = None if every else datetime.now(UTC) - timedelta(days=SHOWN_DAYS)
-    with open_store() as store:
+    with configured_store(config) as store:
         incidents = store.incidents.list(since=since)
     if as_json:
         print_json(incidents)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from esmkit.cli.database import duration, open_store, print_json, shown
+from esmkit.cli.database import Config, configured_store, duration, print_json, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from esmkit.store import KeyInfo
+    from esmkit.store import KeyInfo, Store
 
 app = typer.Typer(no_args_is_help=True, help="Make, list, revoke and rotate the API keys of the server.")
 
@@ -32,38 +32,41 @@ def create(
     expires: Annotated[str | None, typer.Option(help="How long it works: 12h, 90d, 4w. By default for ever.")] = None,
     admin: Annotated[bool, typer.Option("--admin", help="It may do what an operator may.")] = False,
     as_json: AsJson = False,
+    config: Config = None,
 ) -> None:
     """Make a key. It is printed on standard output, this once."""
     until = None if expires is None else datetime.now(UTC) + duration(expires, option="--expires")
-    with open_store() as store:
+    with configured_store(config) as store:
         key, secret = store.keys.create(name, models=model, actions=action, expires_at=until, admin=admin)
     if as_json:
         print_json(_facts(key) | {"secret": secret})
         return
     end = f"until {shown(key.expires_at, otherwise='')} UTC" if key.expires_at else "without end"
     _say(f"made key {key.name} ({key.id}) for {_names(key.models, 'models')}, {_names(key.actions, 'actions')}, {end}")
-    _print_secret(secret)
+    _print_secret(secret, store)
 
 
 @app.command("list")
 def list_keys(
-    every: Annotated[bool, typer.Option("--all", help="Also keys that were revoked.")] = False, as_json: AsJson = False
+    every: Annotated[bool, typer.Option("--all", help="Also keys that were revoked.")] = False,
+    as_json: AsJson = False,
+    config: Config = None,
 ) -> None:
     """Every key, what it may do, and when it was last used. Times are in UTC."""
-    with open_store() as store:
+    with configured_store(config) as store:
         keys = [key for key in store.keys.list() if every or key.revoked_at is None]
     if as_json:
         print_json([_facts(key) for key in keys])
     elif keys:
         _print_table(keys)
     else:
-        _say("there are no keys; make one with: esmkit keys create NAME")
+        _say(f"there are no keys in {store.name}; make one with: esmkit keys create NAME")
 
 
 @app.command()
-def revoke(key: Key, as_json: AsJson = False) -> None:
+def revoke(key: Key, as_json: AsJson = False, config: Config = None) -> None:
     """Make a key useless, at once and for good. Its usage stays on record."""
-    with open_store() as store:
+    with configured_store(config) as store:
         revoked = store.keys.revoke(key)
     if as_json:
         print_json(_facts(revoked))
@@ -78,10 +81,11 @@ def rotate(
         str | None, typer.Option(help="How long the old secret still works: 30m, 24h. By default not at all.")
     ] = None,
     as_json: AsJson = False,
+    config: Config = None,
 ) -> None:
     """Give a key a new secret; name, scopes, expiry and usage stay."""
     kept = timedelta(0) if grace is None else duration(grace, option="--grace")
-    with open_store() as store:
+    with configured_store(config) as store:
         secret = store.keys.rotate(key, grace=kept)
         rotated = store.keys.get(key)
     if as_json:
@@ -91,12 +95,12 @@ def rotate(
         f"new secret for key {rotated.name} ({rotated.id}); the old one "
         + (f"works for another {grace}" if kept else "is dead")
     )
-    _print_secret(secret)
+    _print_secret(secret, store)
 
 
-def _print_secret(secret: str) -> None:
+def _print_secret(secret: str, store: Store) -> None:
     """The secret alone on stdout, so that a script can catch it."""
-    _say("the key is shown only now, keep it safe; esmkit stores no more than its hash:")
+    _say(f"the key is shown only now, keep it safe; {store.name} has no more than its hash:")
     typer.echo(secret)
 
 

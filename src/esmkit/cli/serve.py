@@ -14,7 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-from esmkit.server.settings import ServerSettings
+from esmkit.cli.database import open_store
+from esmkit.server.settings import GROUPS, ServerSettings
 
 if typing.TYPE_CHECKING:
     from esmkit.config import Settings
@@ -22,21 +23,26 @@ if typing.TYPE_CHECKING:
     from esmkit.errors import EsmkitError
 
 _OPTION_NAMES = {"models": ("--model", "-m"), "cors_origins": ("--cors-origin",)}
+_VALUE_NAMES = {int: "N", float: "SECONDS", list[str]: "TEXT", str: "TEXT"}
 
 
 def _flags() -> list[inspect.Parameter]:
     """One option per setting, None when it is not given, so that environment and file have their say."""
     hints = typing.get_type_hints(ServerSettings)
-    parameters = []
+    parameters, group = [], ""
     for each in dataclasses.fields(ServerSettings):
-        hint = hints[each.name]
+        hint, group = hints[each.name], GROUPS.get(each.name, group)
         if isinstance(each.default, tuple):
             hint = list[str]
         elif isinstance(hint, types.UnionType):
             hint = hint.__args__[0]
-        default = "" if each.default in (None, ()) else f" [default: {_shown(each.default)}]"
+        default = "" if each.default in (None, (), False) else f" (default: {_shown(each.default)})"
         option = typer.Option(
-            *_OPTION_NAMES.get(each.name, ()), help=each.metadata["help"] + default, show_default=False
+            *_OPTION_NAMES.get(each.name, ()),
+            help=each.metadata["help"] + default,
+            show_default=False,
+            rich_help_panel=group,
+            metavar=None if hint is bool else _VALUE_NAMES.get(hint, "NAME"),
         )
         parameters.append(
             inspect.Parameter(
@@ -50,14 +56,15 @@ def _flags() -> list[inspect.Parameter]:
 
 
 def _shown(default: object) -> str:
-    return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default).lower()
+    return ", ".join(default) if isinstance(default, tuple) else str(default)
 
 
 def serve(config: Path | None, print_config: bool, **flags: Any) -> int:
     """Serve models over HTTP, with BioLM's routes.
 
-    Every option is also an environment variable (ESMKIT_PORT) and a key of the TOML file (port = 8000). Options win
-    over the environment, that over the file.
+    Every option is also an environment variable (ESMKIT_PORT) and a key of
+    the TOML file (port = 8000). Options win over the environment, that over
+    the file. ESMKIT_DATABASE_URL_FILE names a file that holds the value.
 
     Example: esmkit serve --model esm2-8m --model esm2-650m --host 0.0.0.0
     """
@@ -81,21 +88,20 @@ def _run(settings: ServerSettings) -> int:
             f"serving needs {error.name}, which is not installed. Install it with: pip install 'esmkit[server]'",
             extra="server",
         ) from error
-    from esmkit.server import logs
+    from esmkit.server import logs, tracing
     from esmkit.server.app import create_app
     from esmkit.server.process import ServerProcess
-    from esmkit.store import Store, database_url
 
     logs.configure(settings.log_level)
+    traces = tracing.provider(os.environ)
     home = Settings.from_env(os.environ)
-    store = Store.open(settings.database_url or database_url(os.environ))
-    try:
-        store.migrate()
+    with open_store(settings) as store:
+        logs.SERVER.info("keys and usage are in %s", store.name)
         queue = _queue(settings, home, on_fatal=lambda error: server.fail(error))
-        server = ServerProcess(create_app(settings, queue, store), settings)
+        server = ServerProcess(create_app(settings, queue, store, tracer_provider=traces), settings)
         server.run()
-    finally:
-        store.close()
+    if traces is not None:
+        traces.shutdown()  # sends what is left
     if server.failure is not None:
         raise server.failure
     return 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from esmkit.cli.database import day, open_store, print_json
+from esmkit.cli.database import Config, configured_store, day, print_json
 
 if TYPE_CHECKING:
     from datetime import date
@@ -22,6 +22,7 @@ def usage(
     since: Annotated[str, typer.Option(help="First day: 2026-11-22, today, or 30d ago.")] = "30d",
     until: Annotated[str, typer.Option(help="Last day, included.")] = "today",
     json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    config: Config = None,
 ) -> None:
     """Requests, residues and seconds of computing, by key, model, action or day. Days are in UTC."""
     from esmkit.errors import InvalidConfigError
@@ -29,7 +30,7 @@ def usage(
     first, last = day(since, option="--since"), day(until, option="--until")
     if first > last:
         raise InvalidConfigError(f"--since {first} is after --until {last}", setting="since")
-    with open_store() as store:
+    with configured_store(config) as store:
         key_id = None if key is None else store.keys.get(key).id
         rows = store.usage.totals(by, key_id=key_id, since=first, until=last)
         names = {known.id: known.name for known in store.keys.list()} if by == "key" else {}

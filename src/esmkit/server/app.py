@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -35,14 +35,20 @@ from esmkit.server.metrics import Metrics
 from esmkit.server.services import Queue, Services
 from esmkit.server.settings import ServerSettings
 from esmkit.server.status import Status
+from esmkit.server.tracing import Traced
 from esmkit.server.usage import Ledger
 from esmkit.store import Store
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 _CORS_HEADERS = ["Authorization", "Content-Type", "Content-Encoding", "X-API-Key", "X-Request-ID"]
 _SHOWN_HEADERS = ["X-Request-ID", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
 
 
-def create_app(settings: ServerSettings, queue: Queue, store: Store) -> FastAPI:
+def create_app(
+    settings: ServerSettings, queue: Queue, store: Store, *, tracer_provider: TracerProvider | None = None
+) -> FastAPI:
     """The ASGI application over a queue and a store.
 
     Args:
@@ -50,20 +56,22 @@ def create_app(settings: ServerSettings, queue: Queue, store: Store) -> FastAPI:
         queue: answers for every model in `settings.models`; to be started before the first request, and closed with
             the application.
         store: keys, usage, probes, incidents; migrated.
+        tracer_provider: takes a span per request.
 
     Raises:
         InvalidConfigError: two models would have the same place in URLs, or rates cannot be counted where asked.
     """
     catalog = Catalog(served_model(name, queue.info(name)) for name in settings.models)
+    limiter = Limiter(settings)
     memory = AnswerMemory(max_answer_bytes=settings.max_answer_bytes, max_answers_bytes=settings.max_answers_bytes)
     server = Services(
         settings=settings,
         queue=queue,
         store=store,
         catalog=catalog,
-        limiter=Limiter(settings),
+        limiter=limiter,
         memory=memory,
-        metrics=Metrics(queue),
+        metrics=Metrics(queue, limiter),
         ledger=Ledger(store),
         status=Status(queue, store, catalog),
     )
@@ -96,6 +104,8 @@ def create_app(settings: ServerSettings, queue: Queue, store: Store) -> FastAPI:
             expose_headers=_SHOWN_HEADERS,
         )
     app.add_middleware(Boundary, metrics=server.metrics, https=settings.ssl_certfile is not None)
+    if tracer_provider is not None:
+        app.add_middleware(Traced, provider=tracer_provider)
     app.openapi = lambda: openapi.document(app, server)  # type: ignore[method-assign]
     return app
 
@@ -105,6 +115,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     server: Services = app.state.services
     interval_s = server.settings.probe_interval_s
     background = [asyncio.create_task(server.ledger.run()), asyncio.create_task(server.status.run(interval_s))]
+    background.append(asyncio.create_task(server.limiter.watch()))
     for task in background:
         task.add_done_callback(_report)
     try:

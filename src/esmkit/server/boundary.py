@@ -94,4 +94,6 @@ def _trace(scope: Scope) -> Trace:
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
     request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     client = scope.get("client")
-    return Trace(request_id, client[0] if client else "unknown", scope["method"], scope["path"][:256])
+    trace = Trace(request_id, client[0] if client else "unknown", scope["method"], scope["path"][:256])
+    trace.trace_id = scope.get("trace_id")
+    return trace

@@ -66,7 +66,7 @@ async def answer(request: Request, version: Version, slug: str, action: str, *, 
         size_bytes = esm2_answers.answer_bytes(call, model.shape)
         with server.memory.hold(size_bytes, expansion=JSON_EXPANSION if media is None else 1):
             started = time.perf_counter()
-            results = await _while_connected(request, _computed(server, model, call))
+            results = await _while_connected(request, _computed(server, model, call, trace))
             seconds = time.perf_counter() - started
             server.ledger.add(
                 key_id=trace.key, model=model.slug, action=action, residues=call.residues, seconds=seconds
@@ -97,18 +97,20 @@ async def _planned(
     return esm2.plan(action, [item.sequence for item in wanted.items], wanted.params, model.shape, bounds)
 
 
-async def _computed(server: Services, model: ServedModel, call: Call) -> list[Result]:
+async def _computed(server: Services, model: ServedModel, call: Call, trace: Trace) -> list[Result]:
     """The results, one per item; the whole request fails if one item does."""
     try:
-        outcomes = await server.queue.submit(
-            model.name,
-            call.records,
-            call.outputs,
-            call.options,
-            length=LengthPolicy(call.long, server.settings.max_residues),
-            priority=call.priority,
-            deadline_s=min(call.deadline_s or server.settings.deadline_s, server.settings.deadline_s),
-        )
+        with trace.computing() as on_start:
+            outcomes = await server.queue.submit(
+                model.name,
+                call.records,
+                call.outputs,
+                call.options,
+                length=LengthPolicy(call.long, server.settings.max_residues),
+                priority=call.priority,
+                deadline_s=min(call.deadline_s or server.settings.deadline_s, server.settings.deadline_s),
+                on_start=on_start,
+            )
     except OverloadedError:
         if server.draining:  # the body arrived after the queue had closed
             raise DrainingError(_DRAINING) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import Counter
@@ -12,13 +13,18 @@ from typing import Any
 
 from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute, RateLimitItemPerSecond
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from limits.errors import ConfigurationError
+from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
 
 from esmkit.errors import InvalidConfigError, OverloadedError
 from esmkit.server.errors import AnswerTooLargeError, QuotaExceededError, RateLimitedError
+from esmkit.server.logs import SERVER
 from esmkit.server.settings import ServerSettings
 
+RETRY_S = 5.0
+"""A storage that failed is not asked again before, so that an outage does not cost every request a timeout."""
+TIMEOUT_S = 1.0
+_PING = RateLimitItemPerSecond(1)
 Headers = dict[str, str]
 Left = list[tuple[float, Headers]]
 """Per rule the share that is left, and the RateLimit headers that say so."""
@@ -32,17 +38,16 @@ class _Rule:
 
 
 class Limiter:
-    """Counts what every caller asks for; a rule without a number does not exist."""
+    """Counts what every caller asks for; a rule without a number does not exist.
+
+    While redis is away, every server counts for itself: limits become loose then, but they do not vanish, and nobody
+    is refused because of an outage.
+    """
 
     def __init__(self, settings: ServerSettings) -> None:
-        try:
-            storage: Any = storage_from_string(f"async+{settings.limits_storage_url}")
-        except (ConfigurationError, ImportError) as error:
-            raise InvalidConfigError(
-                f"limits_storage_url cannot be used: {error}; write memory:// or redis://host:port",
-                setting="limits_storage_url",
-            ) from None
-        self._strategy = SlidingWindowCounterRateLimiter(storage)
+        self._shared = SlidingWindowCounterRateLimiter(_storage(settings.limits_storage_url))
+        self._own = SlidingWindowCounterRateLimiter(storage_from_string("async+memory://"))
+        self.is_shared = True
         per_second, per_minute = settings.limit_requests_per_s, settings.limit_residues_per_minute
         per_day = settings.limit_residues_per_day
         self._requests = [_Rule("requests per second", RateLimitItemPerSecond(per_second))] if per_second else []
@@ -88,27 +93,66 @@ class Limiter:
             if not self._running[caller]:
                 del self._running[caller]
 
-    async def _take(self, rules: list[_Rule], caller: str, cost: int) -> Left:
-        for rule in rules:
-            if not await self._strategy.test(rule.item, caller, cost=cost):
-                raise await self._refusal(rule, caller, cost)
-        left: Left = []
-        for rule in rules:
-            if not await self._strategy.hit(rule.item, caller, cost=cost):
-                raise await self._refusal(rule, caller, cost)
-            reset_at, remaining = await self._strategy.get_window_stats(rule.item, caller)
-            left.append((remaining / rule.item.amount, _headers(rule.item, remaining, reset_at)))
-        return left
+    async def watch(self) -> None:
+        """Asks the storage whether it is there, from time to time, until cancelled; tells when that changes."""
+        while True:
+            try:
+                await self._shared.get_window_stats(_PING, "ping")
+                if not self.is_shared:
+                    self.is_shared = True
+                    SERVER.info("rates are counted in limits_storage_url again")
+            except StorageError as error:
+                self._note_failure(str(error.storage_error))
+            await asyncio.sleep(RETRY_S)
 
-    async def _refusal(self, rule: _Rule, caller: str, cost: int) -> RateLimitedError:
-        reset_at, remaining = await self._strategy.get_window_stats(rule.item, caller)
-        window_s, lacking = rule.item.get_expiry(), cost - remaining
-        wait_s = min(window_s, max(reset_at - time.time(), window_s * lacking / rule.item.amount))
-        return rule.error(
-            f"{rule.item.amount} {rule.name} are allowed, {remaining} are left, this request needs {cost}",
-            retry_after_s=wait_s,
-            headers=_headers(rule.item, remaining, reset_at),
-        )
+    async def _take(self, rules: list[_Rule], caller: str, cost: int) -> Left:
+        if rules and self.is_shared:
+            try:
+                return await _taken(self._shared, rules, caller, cost)
+            except StorageError as error:
+                self._note_failure(str(error.storage_error))
+        return await _taken(self._own, rules, caller, cost)
+
+    def _note_failure(self, reason: str) -> None:
+        if self.is_shared:
+            self.is_shared = False
+            SERVER.error("limits_storage_url cannot be used, rates are counted per server until it is back: %s", reason)
+
+
+def _storage(url: str) -> Any:
+    timeouts = {} if url.startswith("memory:") else {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
+    try:
+        return storage_from_string(f"async+{url}", implementation="redispy", wrap_exceptions=True, **timeouts)
+    except (ConfigurationError, ImportError, ValueError) as error:
+        lacking = "; redis needs: pip install 'esmkit[redis]'" if "prerequisite" in str(error) else ""
+        raise InvalidConfigError(
+            f"limits_storage_url cannot be used{lacking}; write memory:// or redis://:PASSWORD@HOST:PORT",
+            setting="limits_storage_url",
+        ) from None
+
+
+async def _taken(strategy: SlidingWindowCounterRateLimiter, rules: list[_Rule], caller: str, cost: int) -> Left:
+    for rule in rules:
+        if not await strategy.test(rule.item, caller, cost=cost):
+            raise await _refusal(strategy, rule, caller, cost)
+    left: Left = []
+    for rule in rules:
+        if not await strategy.hit(rule.item, caller, cost=cost):
+            raise await _refusal(strategy, rule, caller, cost)
+        reset_at, remaining = await strategy.get_window_stats(rule.item, caller)
+        left.append((remaining / rule.item.amount, _headers(rule.item, remaining, reset_at)))
+    return left
+
+
+async def _refusal(strategy: SlidingWindowCounterRateLimiter, rule: _Rule, caller: str, cost: int) -> RateLimitedError:
+    reset_at, remaining = await strategy.get_window_stats(rule.item, caller)
+    window_s, lacking = rule.item.get_expiry(), cost - remaining
+    wait_s = min(window_s, max(reset_at - time.time(), window_s * lacking / rule.item.amount))
+    return rule.error(
+        f"{rule.item.amount} {rule.name} are allowed, {remaining} are left, this request needs {cost}",
+        retry_after_s=wait_s,
+        headers=_headers(rule.item, remaining, reset_at),
+    )
 
 
 def _headers(item: RateLimitItem, remaining: int, reset_at: float) -> Headers:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -19,6 +22,9 @@ class Trace:
 
     Attributes:
         request_id: from the client's X-Request-ID, or new.
+        queue_ms: until the model began with it.
+        compute_ms: from then until the last of its results.
+        trace_id: of OpenTelemetry, where that is on.
         key: id of the API key.
         code: BioLM code of the error, if it failed.
         sequences: only where the operator asked to log them.
@@ -37,15 +43,34 @@ class Trace:
     version: str | None = None
     items: int | None = None
     residues: int | None = None
+    queue_ms: float | None = None
+    compute_ms: float | None = None
     code: str | None = None
+    trace_id: str | None = None
     sequences: list[str] | None = field(default=None, repr=False)
 
     def log(self) -> None:
         """Writes the line; health checks and scrapes only at level debug."""
         values = ((each.name, getattr(self, each.name)) for each in fields(self))
         known = {name: value for name, value in values if value is not None}
-        quiet = self.path.startswith(("/health", "/metrics")) and self.status < 400
+        quiet = is_quiet(self.path) and self.status < 400
         ACCESS.log(logging.DEBUG if quiet else logging.INFO, "request", extra={"fields": known})
+
+    @contextmanager
+    def computing(self) -> Iterator[Callable[[], None]]:
+        """Times the queue and the model; what it gives is to be called when the model begins."""
+        asked_s, begun_s = time.perf_counter(), list[float]()
+        try:
+            yield lambda: begun_s.append(time.perf_counter())
+        finally:
+            done_s = time.perf_counter()
+            start_s = begun_s[0] if begun_s else done_s
+            self.queue_ms, self.compute_ms = round(1000 * (start_s - asked_s), 3), round(1000 * (done_s - start_s), 3)
+
+
+def is_quiet(path: str) -> bool:
+    """Whether a path is asked for every few seconds by machines that watch the server."""
+    return path.startswith(("/health", "/metrics"))
 
 
 class JsonLines(logging.Formatter):

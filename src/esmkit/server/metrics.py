@@ -13,6 +13,7 @@ from esmkit.server.logs import Trace
 
 if TYPE_CHECKING:
     from esmkit.engine.queue import ModelStats
+    from esmkit.server.limits import Limiter
     from esmkit.server.services import Queue
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -21,10 +22,12 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300
 class Metrics:
     """The metrics of one server, in a registry of its own."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, limiter: Limiter) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(_QueueMetrics(queue))
         self.in_flight = Gauge("esmkit_http_requests_in_flight", "Requests being answered.", registry=self.registry)
+        shared = "Whether rates are counted where limits_storage_url says; 0 while that cannot be reached."
+        Gauge("esmkit_limits_shared", shared, registry=self.registry).set_function(lambda: limiter.is_shared)
         self._requests = Counter(
             "esmkit_http_requests", "Requests by route and status.", ["route", "status"], registry=self.registry
         )

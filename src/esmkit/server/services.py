@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -40,6 +40,7 @@ class Queue(Protocol):
         length: LengthPolicy | None = None,
         priority: Literal["interactive", "bulk"] = "interactive",
         deadline_s: float | None = None,
+        on_start: Callable[[], None] | None = None,
     ) -> list[Result | Failure]: ...
     def info(self, model: str) -> ModelInfo: ...  # noqa: D102
     def stats(self) -> QueueStats: ...  # noqa: D102

@@ -11,9 +11,19 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
-from esmkit.errors import InvalidConfigError
+from esmkit.errors import InvalidConfigError, MissingExtraError
 
-_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^/]*(?=@)")
+GROUPS = {
+    "host": "Listening",
+    "models": "Models and their queue",
+    "max_items": "Bounds of a request",
+    "auth": "Keys and limits",
+    "probe_interval_s": "Seen from outside",
+}
+"""Titles of groups of settings, by the first setting of each."""
+
+# Up to the last @, and in the query: what follows here is a secret, even where a URL is not written as it should be.
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*(?=@)|(?<=password=)[^&]*", re.IGNORECASE)
 
 
 def _setting(default: Any, help_: str, *, least: float | None = None) -> Any:
@@ -24,7 +34,8 @@ def _setting(default: Any, help_: str, *, least: float | None = None) -> Any:
 class ServerSettings:
     """Everything about one server process; `describe` lists each setting with its help.
 
-    The environment variable of a setting is `ESMKIT_` and its name in capitals, its TOML key is its name.
+    The environment variable of a setting is `ESMKIT_` and its name in capitals, its TOML key is its name. With `_FILE`
+    after it, the variable names a file that holds the value, as secrets of containers and services come.
     """
 
     host: str = _setting("127.0.0.1", "Address to listen on; anything but loopback turns keys on.")
@@ -36,7 +47,9 @@ class ServerSettings:
 
     models: tuple[str, ...] = _setting(("esm2-mini",), "Models to serve: slug, hub id, or path.")
     lazy: bool = _setting(False, "Load a model at its first request instead of at start.")
-    dtype: Literal["float32", "float16", "bfloat16"] = _setting("float32", "Number format of the models.")
+    dtype: Literal["float32", "float16", "bfloat16"] = _setting(
+        "float32", "Number format of the models: float32, float16 or bfloat16."
+    )
     device: str = _setting("auto", "auto, cpu, cuda, cuda:N or mps.")
     attention: str = _setting("auto", "Attention back end.")
     batch_tokens: int | None = _setting(None, "Tokens per batch; by default what suits device and memory.", least=1)
@@ -64,7 +77,9 @@ class ServerSettings:
     body_timeout_s: float = _setting(60.0, "How long a client may take to send a body.", least=0.1)
     keep_alive_s: int = _setting(75, "How long an idle connection stays open; BioLM's clients assume 65 s.", least=1)
 
-    auth: Literal["auto", "on", "off"] = _setting("auto", "Ask for API keys; auto asks unless host is loopback.")
+    auth: Literal["auto", "on", "off"] = _setting(
+        "auto", "Ask for API keys: on, off, or auto, which asks unless host is loopback."
+    )
     database_url: str | None = _setting(
         None,
         "URL of the store, SQLite or PostgreSQL; by default a SQLite file in ~/.local/share/esmkit or ESMKIT_HOME.",
@@ -77,7 +92,9 @@ class ServerSettings:
 
     probe_interval_s: float = _setting(60.0, "Seconds between status probes of each loaded model.", least=1)
     metrics_open: bool = _setting(False, "Show /metrics without an admin key where keys are on.")
-    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level of log lines.")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "info", "Least level of log lines: debug, info, warning or error."
+    )
     log_sequences: bool = _setting(False, "Write sequences to the log; never done unless asked.")
 
     @classmethod
@@ -105,8 +122,7 @@ class ServerSettings:
             values[name], labels[name] = value, f"{named}: {name}"
         for each in fields(cls):
             variable = f"ESMKIT_{each.name.upper()}"
-            if environment.get(variable):
-                text = environment[variable]
+            if text := _from_environment(variable, environment):
                 values[each.name] = _listed(text) if isinstance(each.default, tuple) else text
                 labels[each.name] = variable
         for name, value in flags.items():
@@ -137,13 +153,30 @@ class ServerSettings:
         values = asdict(self)
         for name in ("database_url", "limits_storage_url"):
             if values[name] is not None:
-                values[name] = _PASSWORD.sub(r"\1:***", values[name])
+                values[name] = _PASSWORD.sub(_hidden, values[name])
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def describe() -> list[tuple[str, Any, str]]:
     """Name, default and help of every setting."""
     return [(each.name, each.default, each.metadata["help"]) for each in fields(ServerSettings)]
+
+
+def _hidden(found: re.Match[str]) -> str:
+    return "***" if found[1] is None else f"{found[1]}:***"
+
+
+def _from_environment(variable: str, environment: Mapping[str, str]) -> str | None:
+    text, path = environment.get(variable), environment.get(f"{variable}_FILE")
+    if not path:
+        return text
+    if text:
+        raise InvalidConfigError(f"give {variable} or {variable}_FILE, not both", setting=variable)
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        raise InvalidConfigError(f"{variable}_FILE={path}: {reason}", setting=variable) from None
 
 
 def _listed(text: str) -> list[str]:
@@ -166,7 +199,13 @@ def _from_toml(path: Path, known: Iterable[str]) -> dict[str, Any]:
 
 
 def _validated(cls: type[ServerSettings], values: Mapping[str, Any], labels: Mapping[str, str]) -> ServerSettings:
-    from pydantic import TypeAdapter, ValidationError
+    try:
+        from pydantic import TypeAdapter, ValidationError
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "settings need pydantic, which is not installed. Install it with: pip install 'esmkit[server]'",
+            extra="server",
+        ) from error
 
     try:
         settings = TypeAdapter(cls).validate_python(values)

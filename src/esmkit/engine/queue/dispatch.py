@@ -84,6 +84,8 @@ class Dispatcher:
             if not request.is_started:
                 request.is_started = True
                 self.counts.wait_s += now_s - request.accepted_s
+                if request.on_start is not None:
+                    request.on_start()
         self.counts.batch_room += max(room, batch.num_tokens)
         if not self._in_flight:
             self._expect(batch, now_s)

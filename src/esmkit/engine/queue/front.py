@@ -114,6 +114,7 @@ class ServingQueue:
         length: LengthPolicy | None = None,
         priority: Priority = "interactive",
         deadline_s: float | None = None,
+        on_start: Callable[[], None] | None = None,
     ) -> list[Result | Failure]:
         """Results for records, one each, in their order. When the task is cancelled, its queued rows are dropped.
 
@@ -126,6 +127,7 @@ class ServingQueue:
             length: limit and policy for long sequences; by default an error above the model's `max_length`.
             priority: bulk requests run when there are no interactive ones, but are never left waiting for good.
             deadline_s: seconds from now.
+            on_start: called when the first batch with a row of this request goes to the model.
 
         Raises:
             UnknownModelError: not a model of this queue; lists those.
@@ -148,7 +150,7 @@ class ServingQueue:
         self._take_from_cache(chunk, service, plan, length)
         if chunk.jobs:
             self._check_room(service, chunk, plan, is_bulk=priority == "bulk")
-            await service.compute(chunk, plan, is_bulk=priority == "bulk", deadline_s=deadline_s)
+            await service.compute(chunk, plan, is_bulk=priority == "bulk", deadline_s=deadline_s, on_start=on_start)
         results = list(chunk.outcomes(plan, service.provenance))
         self._put_into_cache(chunk, results, service, plan, length)
         return results

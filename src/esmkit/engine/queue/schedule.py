@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from esmkit.engine.jobs import Chunk, Job, Plan
@@ -31,6 +31,7 @@ class Request:
         is_bulk: whether it stands back behind interactive requests.
         accepted_s: when it came, on the clock of the event loop.
         done: resolved when all rows are done, or with the error that ended it.
+        on_start: called once, when a batch takes its first row.
         is_started: whether a batch has taken a row.
         streams: its rows that no batch has taken.
         rows_out: its rows that a batch has taken and that have no outcome yet.
@@ -41,6 +42,7 @@ class Request:
     is_bulk: bool
     accepted_s: float
     done: asyncio.Future[None]
+    on_start: Callable[[], None] | None = None
     is_started: bool = False
     streams: list[Stream] = field(default_factory=list)
     rows_out: int = 0

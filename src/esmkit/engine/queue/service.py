@@ -106,8 +106,16 @@ class ModelService:
             tokens_per_s=self.dispatcher.pace.tokens_per_s,
         )
 
-    async def compute(self, chunk: Chunk, plan: Plan, *, is_bulk: bool, deadline_s: float | None) -> None:
-        """Computes the jobs of a chunk.
+    async def compute(
+        self,
+        chunk: Chunk,
+        plan: Plan,
+        *,
+        is_bulk: bool,
+        deadline_s: float | None,
+        on_start: Callable[[], None] | None = None,
+    ) -> None:
+        """Computes the jobs of a chunk; calls `on_start` when it begins.
 
         Raises:
             DeadlineExceededError: it took longer than `deadline_s`.
@@ -115,7 +123,7 @@ class ModelService:
         """
         self.ensure_loading()
         loop = asyncio.get_running_loop()
-        request = Request(chunk, plan, is_bulk, loop.time(), loop.create_future())
+        request = Request(chunk, plan, is_bulk, loop.time(), loop.create_future(), on_start)
         self.requests.add(request)
         self.dispatcher.add(request)
         try:
