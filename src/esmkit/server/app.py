@@ -29,7 +29,7 @@ from esmkit.server.errors import (
     answer_for,
     http_answer,
 )
-from esmkit.server.limits import AnswerMemory, Limiter
+from esmkit.server.limits import Limiter, RequestMemory
 from esmkit.server.logs import SERVER
 from esmkit.server.metrics import Metrics
 from esmkit.server.services import Queue, Services
@@ -55,7 +55,7 @@ def create_app(settings: ServerSettings, queue: Queue, store: Store) -> FastAPI:
         InvalidConfigError: two models would have the same place in URLs, or rates cannot be counted where asked.
     """
     catalog = Catalog(served_model(name, queue.info(name)) for name in settings.models)
-    memory = AnswerMemory(max_answer_bytes=settings.max_answer_bytes, max_answers_bytes=settings.max_answers_bytes)
+    memory = RequestMemory(max_answer_bytes=settings.max_answer_bytes, max_answers_bytes=settings.max_answers_bytes)
     server = Services(
         settings=settings,
         queue=queue,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from esmkit.engine.queue import ModelInfo, QueueStats
     from esmkit.outputs import OutputOptions
     from esmkit.server.catalog import Catalog
-    from esmkit.server.limits import AnswerMemory, Limiter
+    from esmkit.server.limits import Limiter, RequestMemory
     from esmkit.server.metrics import Metrics
     from esmkit.server.status import Status
     from esmkit.server.usage import Ledger
@@ -39,6 +39,7 @@ class Queue(Protocol):
         length: LengthPolicy | None = None,
         priority: Literal["interactive", "bulk"] = "interactive",
         deadline_s: float | None = None,
+        is_probe: bool = False,
     ) -> list[Result | Failure]: ...
     def info(self, model: str) -> ModelInfo: ...  # noqa: D102
     def stats(self) -> QueueStats: ...  # noqa: D102
@@ -54,7 +55,7 @@ class Services:
     store: Store
     catalog: Catalog
     limiter: Limiter
-    memory: AnswerMemory
+    memory: RequestMemory
     metrics: Metrics
     ledger: Ledger
     status: Status

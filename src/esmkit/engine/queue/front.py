@@ -114,6 +114,7 @@ class ServingQueue:
         length: LengthPolicy | None = None,
         priority: Priority = "interactive",
         deadline_s: float | None = None,
+        is_probe: bool = False,
     ) -> list[Result | Failure]:
         """Results for records, one each, in their order. When the task is cancelled, its queued rows are dropped.
 
@@ -126,6 +127,8 @@ class ServingQueue:
             length: limit and policy for long sequences; by default an error above the model's `max_length`.
             priority: bulk requests run when there are no interactive ones, but are never left waiting for good.
             deadline_s: seconds from now.
+            is_probe: asks whether the model works: computed although it may be known, and no use of the model that
+                keeps it in memory.
 
         Raises:
             UnknownModelError: not a model of this queue; lists those.
@@ -145,12 +148,14 @@ class ServingQueue:
         intake = Intake(plan, residues or ResiduePolicy(), length, chunk_tokens=0, stop_at_failure=False)
         for record in records:
             intake.admit(record, chunk)
-        self._take_from_cache(chunk, service, plan, length)
+        if not is_probe:
+            self._take_from_cache(chunk, service, plan, length)
         if chunk.jobs:
             self._check_room(service, chunk, plan, is_bulk=priority == "bulk")
-            await service.compute(chunk, plan, is_bulk=priority == "bulk", deadline_s=deadline_s)
+            await service.compute(chunk, plan, is_bulk=priority == "bulk", deadline_s=deadline_s, is_probe=is_probe)
         results = list(chunk.outcomes(plan, service.provenance))
-        self._put_into_cache(chunk, results, service, plan, length)
+        if not is_probe:
+            self._put_into_cache(chunk, results, service, plan, length)
         return results
 
     def info(self, model: str) -> ModelInfo:

@@ -94,6 +94,7 @@ class ModelService:
             state=self.state,
             memory_bytes=self.memory_bytes,
             provenance=self.provenance or None,
+            is_down=self.is_down,
             error=None if self._error is None else f"{self._error.code}: {self._error.message}",
         )
 
@@ -106,7 +107,9 @@ class ModelService:
             tokens_per_s=self.dispatcher.pace.tokens_per_s,
         )
 
-    async def compute(self, chunk: Chunk, plan: Plan, *, is_bulk: bool, deadline_s: float | None) -> None:
+    async def compute(
+        self, chunk: Chunk, plan: Plan, *, is_bulk: bool, deadline_s: float | None, is_probe: bool
+    ) -> None:
         """Computes the jobs of a chunk.
 
         Raises:
@@ -133,7 +136,8 @@ class ModelService:
         finally:
             self.requests.discard(request)
             self.dispatcher.schedule.drop(request)
-            self.used_s = loop.time()
+            if not is_probe:
+                self.used_s = loop.time()
 
     def ensure_loading(self) -> asyncio.Task[None] | None:
         """Starts to load the model unless it is loaded or being loaded; returns the task that loads.
@@ -194,8 +198,8 @@ class ModelService:
                 finally:
                     if not self.is_ready:
                         self._residency.leave(self)
-        except (EsmkitError, OSError) as error:
-            failure = error if isinstance(error, EsmkitError) else ModelExecutionError(f"no runner starts: {error}")
+        except Exception as error:  # whatever it is, nobody must be left waiting
+            failure = error if isinstance(error, EsmkitError) else ModelExecutionError(f"no runner starts: {error!r}")
             self._give_up(failure, until_s=asyncio.get_running_loop().time() + RELOAD_AFTER_S)
         finally:
             self._loading = None
