@@ -40,6 +40,7 @@ class EngineQueue:
         self.breaks: dict[int, EsmkitError] = {}
         self.is_ready = True
         self.state: Any = "ready"
+        self.is_down = False
         self.waiting = 0
         self.cancelled = 0
         self.calls: list[dict[str, Any]] = []
@@ -99,6 +100,7 @@ class EngineQueue:
             memory_bytes=1,
             provenance=None,
             error=None,
+            is_down=self.is_down,
         )
 
     def stats(self) -> QueueStats:

@@ -123,10 +123,48 @@ def test_a_drain_that_takes_too_long_closes_the_queue(api: Api, monkeypatch: pyt
     assert len(closed) == 2  # by the drain, and with the application
 
 
-def test_a_fatal_error_of_the_queue_ends_the_process_with_it(api: Api) -> None:
+def test_a_fatal_error_of_the_queue_ends_the_process_with_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     server, error = served(api), ModelExecutionError("died too often")
-    meanwhile(server, lambda url: server.fail(error))
+    drained: list[float] = []
+
+    async def drain(timeout_s: float) -> bool:
+        drained.append(timeout_s)
+        return True
+
+    monkeypatch.setattr(api.queue, "drain", drain)
+    meanwhile(server, lambda url: loop_of(server).call_soon_threadsafe(server.fail, error))
     assert server.failure is error
+    assert drained == [5], "other models finish what they accepted"
+
+
+def loop_of(server: ServerProcess) -> asyncio.AbstractEventLoop:
+    assert server._loop is not None
+    return server._loop
+
+
+@pytest.mark.parametrize("moment", ["before the loop", "between loading and listening"])
+def test_no_signal_is_lost_at_the_start(api: Api, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    server, closed = served(api), 0
+
+    async def start() -> None:
+        if moment != "before the loop":
+            asyncio.get_running_loop().call_soon(asyncio.get_running_loop().call_soon, terminate)
+
+    async def close() -> None:
+        nonlocal closed
+        closed += 1
+
+    monkeypatch.setattr(api.queue, "start", start)
+    monkeypatch.setattr(api.queue, "close", close)
+    if moment == "before the loop":
+        server.handle_exit(signal.SIGTERM, None)
+    rescue, started = threading.Timer(20, terminate), time.monotonic()
+    rescue.start()
+    server.run()
+    rescue.cancel()
+    assert time.monotonic() - started < 20
+    assert closed == 1
+    assert server.failure is None
 
 
 def test_usage_is_written_before_the_end(api: Api) -> None:

@@ -207,10 +207,15 @@ def test_status_tells_probes_and_incidents(tmp_path: Path) -> None:
         assert [incident["title"] for incident in page["incidents"]] == ["slow disk"]
 
 
-@pytest.mark.parametrize(("state", "probes"), [("ready", 1), ("failed", 1), ("unloaded", 0), ("loading", 0)])
-def test_only_loaded_models_are_probed(tmp_path: Path, state: str, probes: int) -> None:
+@pytest.mark.parametrize(
+    ("state", "is_down", "probes"),
+    [("ready", False, 1), ("failed", False, 1), ("unloaded", False, 0), ("loading", False, 0), ("loading", True, 1)],
+)
+def test_only_models_that_are_loaded_or_should_be_are_probed(
+    tmp_path: Path, state: str, is_down: bool, probes: int
+) -> None:
     with Api(load(SLUG), tmp_path) as api:
-        api.queue.state = state
+        api.queue.state, api.queue.is_down = state, is_down
 
         async def first_round() -> None:
             task = asyncio.create_task(api.app.state.services.status.run(1000))

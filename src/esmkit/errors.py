@@ -21,9 +21,9 @@ class EsmkitError(Exception):
         self.message = message
         self.fields = fields
 
-    def __reduce__(self) -> tuple[Callable[..., EsmkitError], tuple[object, ...]]:
-        """How copy and pickle make it again; by themselves they would give the fields back by position."""
-        return _rebuilt, (type(self), self.message, self.fields)
+    def __reduce__(self) -> tuple[Callable[..., EsmkitError], tuple[object, ...], dict[str, object]]:
+        """How copy and pickle make it again; by themselves they would hand the fields over by position."""
+        return _blank, (type(self), *self.args), self.__dict__
 
     def to_dict(self) -> dict[str, type_of_field]:
         """The error as plain data: `code`, `message`, then the fields that are not None."""
@@ -206,5 +206,5 @@ class StoreError(InternalError):
     code = "internal.store"
 
 
-def _rebuilt(kind: type[EsmkitError], message: str, fields: dict[str, type_of_field]) -> EsmkitError:
-    return kind(message, **fields)
+def _blank(kind: type[EsmkitError], *args: object) -> EsmkitError:
+    return kind.__new__(kind, *args)

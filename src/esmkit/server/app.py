@@ -29,7 +29,7 @@ from esmkit.server.errors import (
     answer_for,
     http_answer,
 )
-from esmkit.server.limits import AnswerMemory, Limiter
+from esmkit.server.limits import Limiter, RequestMemory
 from esmkit.server.logs import SERVER
 from esmkit.server.metrics import Metrics
 from esmkit.server.services import Queue, Services
@@ -63,7 +63,7 @@ def create_app(
     """
     catalog = Catalog(served_model(name, queue.info(name)) for name in settings.models)
     limiter = Limiter(settings)
-    memory = AnswerMemory(max_answer_bytes=settings.max_answer_bytes, max_answers_bytes=settings.max_answers_bytes)
+    memory = RequestMemory(max_answer_bytes=settings.max_answer_bytes, max_answers_bytes=settings.max_answers_bytes)
     server = Services(
         settings=settings,
         queue=queue,

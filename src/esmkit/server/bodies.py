@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -18,13 +19,14 @@ from esmkit.server.errors import (
 ENCODINGS = ("gzip", "zstd")
 
 
-async def read_json_body(request: Request, *, max_bytes: int, timeout_s: float) -> bytes:
+async def read_json_body(request: Request, *, max_bytes: int, timeout_s: float, take: Callable[[int], None]) -> bytes:
     """The body as the JSON text that was sent, inflated.
 
     Args:
         request: its body has not been read.
         max_bytes: bound on the body as sent, and again inflated.
         timeout_s: how long the client may take.
+        take: called with the number of bytes before they are kept; may refuse them.
 
     Raises:
         UnsupportedMediaError: not JSON, or an encoding other than gzip and zstd.
@@ -41,12 +43,14 @@ async def read_json_body(request: Request, *, max_bytes: int, timeout_s: float) 
         raise _too_large(max_bytes)
     try:
         async with asyncio.timeout(timeout_s):
-            raw = await _read(request, max_bytes)
+            raw = await _read(request, max_bytes, take)
     except TimeoutError:
         raise BodyTimeoutError(f"the body did not arrive within {timeout_s:g} s") from None
     if encoding == "identity":
         return raw
-    return await asyncio.to_thread(inflate, raw, encoding, max_bytes)
+    text = await asyncio.to_thread(inflate, raw, encoding, max_bytes)
+    take(len(text))
+    return text
 
 
 def inflate(raw: bytes, encoding: str, max_bytes: int) -> bytes:
@@ -69,13 +73,14 @@ def inflate(raw: bytes, encoding: str, max_bytes: int) -> bytes:
     return text
 
 
-async def _read(request: Request, max_bytes: int) -> bytes:
+async def _read(request: Request, max_bytes: int, take: Callable[[int], None]) -> bytes:
     body = bytearray()
     try:
         async for chunk in request.stream():
-            body += chunk
-            if len(body) > max_bytes:
+            if len(body) + len(chunk) > max_bytes:
                 raise _too_large(max_bytes)
+            take(len(chunk))
+            body += chunk
     except ClientDisconnect:
         raise ClientGoneError from None
     return bytes(body)

@@ -5,20 +5,26 @@ Plain ASGI, as Starlette's BaseHTTPMiddleware would hide that a client went away
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from esmkit.errors import InternalError
+from esmkit.errors import EsmkitError, InternalError
 from esmkit.server.answers import error_response
-from esmkit.server.errors import answer_for
+from esmkit.server.errors import DrainingError, answer_for
 from esmkit.server.logs import SERVER, Trace
 from esmkit.server.metrics import Metrics
 
+UNTIL_SENT = "esmkit.until_sent"
+"""In the scope of a request: an ExitStack for what it holds until its answer is sent."""
+PIECE_BYTES = 1 << 18
+"""Answers are sent in pieces of this size, each when the client has taken the one before."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DOCS_PATHS = ("/docs", "/redoc", "/static-offline-docs")
 _HEADERS: Mapping[str, str] = {
@@ -36,16 +42,19 @@ _DOCS_POLICY = (
 
 
 class Boundary:
-    """ASGI middleware; `scope["esmkit"]` holds the Trace of the request."""
+    """ASGI middleware; `scope["esmkit"]` holds the Trace of the request, `scope[UNTIL_SENT]` what it holds."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, https: bool) -> None:
         self._app, self._metrics, self._https = app, metrics, https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, and notes what became of it."""
-        if scope["type"] != "http":
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         trace, is_head = _trace(scope), scope["method"] == "HEAD"
         # A copy, as uvicorn looks at its own for the method. Clients write paths with and without a slash at the end,
         # and follow no redirect.
@@ -61,17 +70,23 @@ class Boundary:
                 if is_head:
                     message = {**message, "body": b""}
                 trace.response_bytes += len(message.get("body", b""))
-            await send(message)
+            await _send_in_pieces(message, send)
 
-        try:
-            with self._metrics.in_flight.track_inprogress():
-                await self._app(scope, receive, send_marked)
-        except Exception:
-            SERVER.exception("request failed", extra={"fields": {"request_id": trace.request_id}})
-            answer = answer_for(InternalError("unexpected"), request_id=trace.request_id)
+        async def send_error(error: EsmkitError) -> None:
+            answer = answer_for(error, request_id=trace.request_id)
             trace.code = answer.code
             if not trace.status:
                 await error_response(answer)(scope, receive, send_marked)
+
+        try:
+            with self._metrics.in_flight.track_inprogress(), ExitStack() as scope[UNTIL_SENT]:
+                await self._app(scope, receive, send_marked)
+        except asyncio.CancelledError:  # the server stops, and waited long enough
+            await send_error(DrainingError())
+            raise
+        except Exception:
+            SERVER.exception("request failed", extra={"fields": {"request_id": trace.request_id}})
+            await send_error(InternalError("unexpected"))
         finally:
             seconds = time.perf_counter() - started
             trace.duration_ms = round(seconds * 1000, 3)
@@ -88,6 +103,16 @@ class Boundary:
             headers["Content-Security-Policy"] = _DOCS_POLICY
         if self._https:
             headers["Strict-Transport-Security"] = "max-age=31536000"
+
+
+async def _send_in_pieces(message: Message, send: Send) -> None:
+    """Sends a message; of a large body no more than a piece waits in the connection, outside of what is counted."""
+    body = memoryview(message.get("body", b""))
+    while len(body) > PIECE_BYTES:
+        await send({**message, "body": body[:PIECE_BYTES], "more_body": True})
+        body = body[PIECE_BYTES:]
+        message = {**message, "body": body}
+    await send(message)
 
 
 def _trace(scope: Scope) -> Trace:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from esmkit.errors import EsmkitError, OverloadedError, UserError
 from esmkit.server import bodies
 from esmkit.server.answers import json_response
 from esmkit.server.auth import identify
+from esmkit.server.boundary import UNTIL_SENT
 from esmkit.server.catalog import ServedModel, resolve_action
 from esmkit.server.errors import ClientGoneError, DrainingError, InvalidRequestError, Issue
 from esmkit.server.limits import tightest
@@ -30,7 +32,6 @@ JSON_EXPANSION = 4
 """JSON writes about 11 bytes for the 4 of a number, and compressing holds a second, smaller copy."""
 AT_ONCE_BYTES = 1 << 15
 """Answers below this size are written at once: a thread would take longer than they do."""
-_DRAINING = "the server is shutting down; send the request again in a few seconds"
 
 
 async def answer(request: Request, version: Version, slug: str, action: str, *, is_legacy: bool = False) -> Response:
@@ -49,7 +50,7 @@ async def answer(request: Request, version: Version, slug: str, action: str, *, 
     """
     server, trace = services(request), trace_of(request)
     if server.draining:
-        raise DrainingError(_DRAINING)
+        raise DrainingError()
     caller = await identify(request, server.store, required=server.settings.asks_for_keys)
     trace.key, trace.version = caller.key.id if caller.key else None, version.value
     model, action = server.catalog.find(slug), resolve_action(action)
@@ -57,25 +58,24 @@ async def answer(request: Request, version: Version, slug: str, action: str, *, 
     caller.check(model=model.slug, action=action)
     media = None if is_legacy else binary.accepted(request.headers.get("accept", ""))
     left = await server.limiter.take_request(caller.id)
-    with server.limiter.running(caller.id):
-        call = await _planned(request, server, model, action, None if is_legacy else version)
-        trace.items, trace.residues = len(call.records), call.residues
-        if server.settings.log_sequences:
-            trace.sequences = [record.sequence for record in call.records]
-        left += await server.limiter.take_residues(caller.id, call.residues)
-        size_bytes = esm2_answers.answer_bytes(call, model.shape)
-        with server.memory.hold(size_bytes, expansion=JSON_EXPANSION if media is None else 1):
-            started = time.perf_counter()
-            results = await _while_connected(request, _computed(server, model, call, trace))
-            seconds = time.perf_counter() - started
-            server.ledger.add(
-                key_id=trace.key, model=model.slug, action=action, residues=call.residues, seconds=seconds
-            )
-            write = partial(_json_answer, request, version) if media is None else partial(_binary_answer, media)
-            if size_bytes <= AT_ONCE_BYTES:
-                response = write(call, results)
-            else:
-                response = await asyncio.to_thread(write, call, results)
+    until_sent: ExitStack = request.scope[UNTIL_SENT]
+    until_sent.enter_context(server.limiter.running(caller.id))
+    call = await _planned(request, server, model, action, None if is_legacy else version)
+    trace.items, trace.residues = len(call.records), call.residues
+    if server.settings.log_sequences:
+        trace.sequences = [record.sequence for record in call.records]
+    left += await server.limiter.take_residues(caller.id, call.residues)
+    size_bytes = esm2_answers.answer_bytes(call, model.shape)
+    until_sent.enter_context(server.memory.hold(size_bytes, expansion=JSON_EXPANSION if media is None else 1))
+    started = time.perf_counter()
+    results = await _while_connected(request, _computed(server, model, call, trace))
+    seconds = time.perf_counter() - started
+    server.ledger.add(key_id=trace.key, model=model.slug, action=action, residues=call.residues, seconds=seconds)
+    write = partial(_json_answer, request, version) if media is None else partial(_binary_answer, media)
+    if size_bytes <= AT_ONCE_BYTES:
+        response = write(call, results)
+    else:
+        response = await asyncio.to_thread(write, call, results)
     response.headers.update(tightest(left))
     return response
 
@@ -90,11 +90,14 @@ async def _planned(
     request: Request, server: Services, model: ServedModel, action: str, version: Version | None
 ) -> Call:
     settings, bounds = server.settings, server.bounds
-    body = await bodies.read_json_body(request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
-    if version is None:
-        return legacy.plan(body, action, model.shape, bounds)
-    wanted = parsed(esm2.request_type(version, action, bounds), body)
-    return esm2.plan(action, [item.sequence for item in wanted.items], wanted.params, model.shape, bounds)
+    with server.memory.growing() as take:
+        body = await bodies.read_json_body(
+            request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s, take=take
+        )
+        if version is None:
+            return legacy.plan(body, action, model.shape, bounds)
+        wanted = parsed(esm2.request_type(version, action, bounds), body)
+        return esm2.plan(action, [item.sequence for item in wanted.items], wanted.params, model.shape, bounds)
 
 
 async def _computed(server: Services, model: ServedModel, call: Call, trace: Trace) -> list[Result]:
@@ -113,7 +116,7 @@ async def _computed(server: Services, model: ServedModel, call: Call, trace: Tra
             )
     except OverloadedError:
         if server.draining:  # the body arrived after the queue had closed
-            raise DrainingError(_DRAINING) from None
+            raise DrainingError() from None
         raise
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     if failures:

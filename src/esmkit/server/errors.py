@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from esmkit.errors import CapacityError, EsmkitError, OverloadedError, UserError
 
 MAX_ISSUES = 32
 _MAX_NAME = 64
+_MAX_MESSAGE = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class InvalidRequestError(UserError):
     code: ClassVar[str] = "user.invalid_request"
 
     def __init__(self, issues: Sequence[Issue]) -> None:
-        super().__init__("; ".join(f"{issue.key}: {issue.message}" for issue in issues[:MAX_ISSUES]))
-        self.issues = list(issues[:MAX_ISSUES])
+        self.issues = [replace(issue, message=_shortened(issue.message)) for issue in issues[:MAX_ISSUES]]
+        super().__init__("; ".join(f"{issue.key}: {issue.message}" for issue in self.issues))
 
 
 class UnauthorizedError(UserError):
@@ -115,6 +116,9 @@ class DrainingError(CapacityError):
     """The server finishes what it accepted and takes nothing new."""
 
     code = "capacity.draining"
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down; send the request again in a few seconds")
 
 
 # code of the error -> (HTTP status, BioLM code); an error that is not listed is looked up by its base class.
@@ -206,6 +210,12 @@ def _body_of_issues(issues: Sequence[Issue], status: int, code: str) -> dict[str
     error: str | dict[str, list[str]] = whole[0].message if whole else by_field
     entries = [_entry(issue.at, issue.message, issue.type) for issue in issues]
     return _body(error, whole[0].message if whole else detail, entries, status, code)
+
+
+def _shortened(message: str) -> str:
+    """A message that names what was found may hold a number of thousands of digits."""
+    half = _MAX_MESSAGE // 2
+    return message if len(message) <= _MAX_MESSAGE else f"{message[:half]} ... {message[-half:]}"
 
 
 def _entry(at: tuple[str | int, ...], message: str, kind: str) -> dict[str, Any]:

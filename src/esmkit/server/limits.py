@@ -1,4 +1,4 @@
-"""How much one key may ask for: rates by the `limits` library, requests at a time, and memory for answers."""
+"""How much one key may ask for: rates by the `limits` library, requests at a time, and memory for all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -168,12 +168,33 @@ def tightest(left: Left) -> Headers:
     return min(left, key=lambda each: each[0], default=(0.0, {}))[1]
 
 
-class AnswerMemory:
-    """Bounds what one answer holds and what all that are being made take, so that memory stays flat."""
+class RequestMemory:
+    """Bounds what one answer holds, and what all bodies and answers in work take, so that memory stays flat."""
 
     def __init__(self, *, max_answer_bytes: int, max_answers_bytes: int) -> None:
         self._max_answer, self._max_all = max_answer_bytes, max_answers_bytes
         self._held = 0
+
+    @contextmanager
+    def growing(self) -> Iterator[Callable[[int], None]]:
+        """Gives a function that takes so many bytes more; all of them are free again at the end.
+
+        The function raises:
+            OverloadedError: more than is free now.
+        """
+        taken_bytes = 0
+
+        def take(size_bytes: int) -> None:
+            nonlocal taken_bytes
+            if self._held and self._held + size_bytes > self._max_all:
+                raise OverloadedError("too many large requests are in work; try again", retry_after_s=2)
+            self._held += size_bytes
+            taken_bytes += size_bytes
+
+        try:
+            yield take
+        finally:
+            self._held -= taken_bytes
 
     @contextmanager
     def hold(self, size_bytes: int, *, expansion: int = 1) -> Iterator[None]:
@@ -192,11 +213,6 @@ class AnswerMemory:
                 f"the answer would hold {size_bytes / 1e6:.0f} MB of numbers, at most {self._max_answer / 1e6:.0f} MB "
                 "are allowed; send fewer items, or include fewer layers, heads or outputs"
             )
-        taken_bytes = size_bytes * expansion
-        if self._held and self._held + taken_bytes > self._max_all:
-            raise OverloadedError("too many large answers are being made; try again", retry_after_s=2)
-        self._held += taken_bytes
-        try:
+        with self.growing() as take:
+            take(size_bytes * expansion)
             yield
-        finally:
-            self._held -= taken_bytes

@@ -77,7 +77,7 @@ _ERRORS: dict[str, tuple[str, EsmkitError]] = {
         RateLimitedError("10 requests per second are allowed, 0 are left, this request needs 1", retry_after_s=1),
     ),
     "500": ("The model or the server failed; the log of the server says why.", ModelExecutionError("")),
-    "503": ("Shutting down.", DrainingError("the server is shutting down; send the request again in a few seconds")),
+    "503": ("Shutting down.", DrainingError()),
     "504": ("Not done in time.", DeadlineExceededError("the request was not done within 30 s")),
 }
 _REQUEST_ID = "0b6f3f1d2c4e4f0b9a7d5e8c1a2b3c4d"

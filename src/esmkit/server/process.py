@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from esmkit.errors import EsmkitError
-from esmkit.server.connection import protocol
+from esmkit.server.connection import drop_who_does_not_read, protocol
 from esmkit.server.logs import SERVER
 from esmkit.server.services import Services
 from esmkit.server.settings import ServerSettings
@@ -56,6 +56,8 @@ class ServerProcess(uvicorn.Server):
         """Loads the models, then listens; a signal in between ends the process."""
         self._loop = asyncio.get_running_loop()
         self._loading = asyncio.create_task(self._services.queue.start())
+        if self.should_exit:  # a signal came already
+            self._loading.cancel()
         try:
             await self._loading
         except (EsmkitError, asyncio.CancelledError) as error:
@@ -64,29 +66,42 @@ class ServerProcess(uvicorn.Server):
             await self._services.queue.close()
             return
         await super().startup(sockets)
+        for server in self.servers:
+            drop_who_does_not_read(server.sockets, self._services.settings.write_timeout_s)
+        if self.should_exit:  # or came once the models were loaded
+            await self.shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: drain. Second: stop at once. Neither is raised again, so that a drained server exits with 0."""
-        if self._loop is not None:
+        if self._loop is None:
+            self.should_exit = True
+        else:
             self._loop.call_soon_threadsafe(self._stop, signal.Signals(sig).name)
 
     def fail(self, error: EsmkitError) -> None:
-        """Stops the process because of what no restart inside it can mend."""
+        """Stops the process because of what no restart inside it can mend; other models finish what they accepted."""
         SERVER.critical("stopping: %s", error.message)
-        self.failure = error
-        self._services.draining = True
-        self.should_exit = True
+        self.failure = self.failure or error
+        if self.started:
+            self._start_drain()
+        else:
+            self.should_exit = True
 
     def _stop(self, name: str) -> None:
         if not self.started:
             assert self._loading is not None
+            self.should_exit = True
             self._loading.cancel()
         elif self._draining is None:
             SERVER.info("%s: finishing what was accepted", name)
-            self._services.draining = True
-            self._draining = asyncio.create_task(self._drain())
+            self._start_drain()
         else:
             self.force_exit = self.should_exit = True
+
+    def _start_drain(self) -> None:
+        if self._draining is None:
+            self._services.draining = True
+            self._draining = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
         queue, timeout_s = self._services.queue, self._services.settings.drain_timeout_s

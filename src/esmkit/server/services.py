@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from esmkit.engine.queue import ModelInfo, QueueStats
     from esmkit.outputs import OutputOptions
     from esmkit.server.catalog import Catalog
-    from esmkit.server.limits import AnswerMemory, Limiter
+    from esmkit.server.limits import Limiter, RequestMemory
     from esmkit.server.metrics import Metrics
     from esmkit.server.status import Status
     from esmkit.server.usage import Ledger
@@ -41,6 +41,7 @@ class Queue(Protocol):
         priority: Literal["interactive", "bulk"] = "interactive",
         deadline_s: float | None = None,
         on_start: Callable[[], None] | None = None,
+        is_probe: bool = False,
     ) -> list[Result | Failure]: ...
     def info(self, model: str) -> ModelInfo: ...  # noqa: D102
     def stats(self) -> QueueStats: ...  # noqa: D102
@@ -56,7 +57,7 @@ class Services:
     store: Store
     catalog: Catalog
     limiter: Limiter
-    memory: AnswerMemory
+    memory: RequestMemory
     metrics: Metrics
     ledger: Ledger
     status: Status

@@ -70,11 +70,14 @@ class ServerSettings:
     max_answer_bytes: int = _setting(256 * 2**20, "Size of the numbers in one answer, as fp32.", least=1024)
     max_answers_bytes: int = _setting(
         4 * 2**30,
-        "Memory of all answers being made, of which JSON takes four times its numbers; above it 429.",
+        "Memory of all bodies and answers in work, of which JSON takes four times its numbers; above it 429.",
         least=1024,
     )
     header_timeout_s: float = _setting(20.0, "How long a client may take to send the head of a request.", least=0.1)
     body_timeout_s: float = _setting(60.0, "How long a client may take to send a body.", least=0.1)
+    write_timeout_s: float = _setting(
+        60.0, "How long a client may take no byte of its answer before it is dropped.", least=0.1
+    )
     keep_alive_s: int = _setting(75, "How long an idle connection stays open; BioLM's clients assume 65 s.", least=1)
 
     auth: Literal["auto", "on", "off"] = _setting(

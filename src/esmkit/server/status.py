@@ -10,7 +10,7 @@ from typing import Any
 from esmkit import __version__
 from esmkit.errors import EsmkitError
 from esmkit.outputs import OutputOptions
-from esmkit.server.catalog import Catalog
+from esmkit.server.catalog import Catalog, ServedModel
 from esmkit.server.logs import SERVER
 from esmkit.server.services import Queue
 from esmkit.store import MAX_DAYS, Store
@@ -33,11 +33,17 @@ class Status:
     async def run(self, interval_s: float) -> None:
         """Probes until cancelled."""
         while True:
-            for model in self._catalog.models:
-                # A model that is not loaded is left alone: loading it for a probe could push out one that works.
-                if self._queue.info(model.name).state in ("ready", "failed"):
-                    await self.probe(model.name, model.slug)
-            await asyncio.sleep(interval_s)
+            started = time.monotonic()
+            try:
+                await asyncio.gather(*(self.probe(each.name, each.slug) for each in self._due()))
+            except Exception:  # a fault of ours must not end what watches the others
+                SERVER.exception("a round of probes failed")
+            await asyncio.sleep(max(0.0, started + interval_s - time.monotonic()))
+
+    def _due(self) -> list[ServedModel]:
+        """A model that is not loaded is left alone: loading it for a probe could push out one that works."""
+        infos = {model: self._queue.info(model.name) for model in self._catalog.models}
+        return [model for model, info in infos.items() if info.state in ("ready", "failed") or info.is_down]
 
     async def probe(self, name: str, slug: str) -> bool:
         """Sends one request to a model and writes down how it went."""
@@ -49,6 +55,7 @@ class Status:
                 ["mean"],
                 OutputOptions(),
                 deadline_s=_DEADLINE_S,
+                is_probe=True,
             )
             ok = isinstance(results[0], Result)
         except EsmkitError as error:

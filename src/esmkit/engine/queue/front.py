@@ -115,6 +115,7 @@ class ServingQueue:
         priority: Priority = "interactive",
         deadline_s: float | None = None,
         on_start: Callable[[], None] | None = None,
+        is_probe: bool = False,
     ) -> list[Result | Failure]:
         """Results for records, one each, in their order. When the task is cancelled, its queued rows are dropped.
 
@@ -128,6 +129,8 @@ class ServingQueue:
             priority: bulk requests run when there are no interactive ones, but are never left waiting for good.
             deadline_s: seconds from now.
             on_start: called when the first batch with a row of this request goes to the model.
+            is_probe: asks whether the model works: computed although it may be known, and no use of the model that
+                keeps it in memory.
 
         Raises:
             UnknownModelError: not a model of this queue; lists those.
@@ -147,12 +150,21 @@ class ServingQueue:
         intake = Intake(plan, residues or ResiduePolicy(), length, chunk_tokens=0, stop_at_failure=False)
         for record in records:
             intake.admit(record, chunk)
-        self._take_from_cache(chunk, service, plan, length)
+        if not is_probe:
+            self._take_from_cache(chunk, service, plan, length)
         if chunk.jobs:
             self._check_room(service, chunk, plan, is_bulk=priority == "bulk")
-            await service.compute(chunk, plan, is_bulk=priority == "bulk", deadline_s=deadline_s, on_start=on_start)
+            await service.compute(
+                chunk,
+                plan,
+                is_bulk=priority == "bulk",
+                deadline_s=deadline_s,
+                on_start=on_start,
+                is_probe=is_probe,
+            )
         results = list(chunk.outcomes(plan, service.provenance))
-        self._put_into_cache(chunk, results, service, plan, length)
+        if not is_probe:
+            self._put_into_cache(chunk, results, service, plan, length)
         return results
 
     def info(self, model: str) -> ModelInfo:

@@ -94,6 +94,7 @@ class ModelService:
             state=self.state,
             memory_bytes=self.memory_bytes,
             provenance=self.provenance or None,
+            is_down=self.is_down,
             error=None if self._error is None else f"{self._error.code}: {self._error.message}",
         )
 
@@ -114,6 +115,7 @@ class ModelService:
         is_bulk: bool,
         deadline_s: float | None,
         on_start: Callable[[], None] | None = None,
+        is_probe: bool = False,
     ) -> None:
         """Computes the jobs of a chunk; calls `on_start` when it begins.
 
@@ -141,7 +143,8 @@ class ModelService:
         finally:
             self.requests.discard(request)
             self.dispatcher.schedule.drop(request)
-            self.used_s = loop.time()
+            if not is_probe:
+                self.used_s = loop.time()
 
     def ensure_loading(self) -> asyncio.Task[None] | None:
         """Starts to load the model unless it is loaded or being loaded; returns the task that loads.
@@ -202,8 +205,8 @@ class ModelService:
                 finally:
                     if not self.is_ready:
                         self._residency.leave(self)
-        except (EsmkitError, OSError) as error:
-            failure = error if isinstance(error, EsmkitError) else ModelExecutionError(f"no runner starts: {error}")
+        except Exception as error:  # whatever it is, nobody must be left waiting
+            failure = error if isinstance(error, EsmkitError) else ModelExecutionError(f"no runner starts: {error!r}")
             self._give_up(failure, until_s=asyncio.get_running_loop().time() + RELOAD_AFTER_S)
         finally:
             self._loading = None

@@ -38,6 +38,7 @@ class ModelInfo:
         memory_bytes: what it takes while it is loaded: measured once it was, an estimate before.
         provenance: what makes its answers; None until it was loaded for the first time.
         error: code and message of why it is `failed`.
+        is_down: its runner died, and there is no new one yet.
     """
 
     slug: str
@@ -49,6 +50,7 @@ class ModelInfo:
     memory_bytes: int
     provenance: Mapping[str, Any] | None
     error: str | None
+    is_down: bool = False
 
 
 @dataclass(slots=True)
