@@ -119,19 +119,13 @@ class Installed:
     def start(self, calls: Sequence[dict[str, Any]]) -> subprocess.Popen[str]:
         """Begins with the calls; see `clients/legacy.py` and `clients/modern.py`."""
         driver = ["legacy.py"] if self.client.is_legacy else ["modern.py", self.client.package]
-        process = subprocess.Popen(
-            [str(self.folder / "bin" / "python"), str(FOLDER / driver[0]), *driver[1:]],
+        return subprocess.Popen(
+            [str(self.folder / "bin" / "python"), str(FOLDER / driver[0]), *driver[1:], json.dumps(calls)],
             env=self.environment(),
-            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(calls))
-        process.stdin.close()
-        process.stdin = None
-        return process
 
     def call(self, calls: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """What the calls gave, by name."""

@@ -195,6 +195,15 @@ def test_the_catalogue_lists_the_model_and_its_actions(run: Run) -> None:
             assert word in run.printed[command]
 
 
+@only(CLIENTS[2])
+def test_the_command_line_encodes_a_fasta_file(run: Run, model: Model) -> None:
+    """The client adds an id and metadata to each item, which the API ignores."""
+    fasta, out = run.installed.home / "in.fasta", run.installed.home / "out.json"
+    fasta.write_text("".join(f">{index}\n{sequence}\n" for index, sequence in enumerate(SEQUENCES)), encoding="utf-8")
+    run.installed.run("model", "run", SLUG, "encode", "-i", str(fasta), "-o", str(out))
+    same_means(json.loads(out.read_text(encoding="utf-8")), SEQUENCES, model, run.client.version)
+
+
 @only(HUB)
 def test_hub_status_counts_the_routes(run: Run) -> None:
     assert "Hub is reachable — 1 variants, 4 routes" in run.printed["hub status"]

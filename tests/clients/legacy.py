@@ -1,4 +1,4 @@
-"""Makes calls with the classes of biolmai 0.1: `python legacy.py < calls.json`, run by the Python that has it.
+"""Makes calls with the classes of biolmai 0.1: `python legacy.py CALLS`, run by the Python that has it.
 
 A call: `name`, `class`, `action`, `sequences`, `params`, `changes` (attributes of the class to change), `unchecked`
 (true sends what the client itself would refuse), `token`. Prints what came back, by name, as JSON.
@@ -23,7 +23,7 @@ def main() -> None:
 
     token = os.environ["BIOLMAI_TOKEN"]
     with redirect_stdout(sys.stderr):  # the client prints "Requesting ..."
-        answers = {call["name"]: called(call) for call in json.load(sys.stdin)}
+        answers = {call["name"]: called(call) for call in json.loads(sys.argv[-1])}
     json.dump(answers, sys.stdout)
 
 

@@ -1,4 +1,4 @@
-"""Makes calls with biolmai 0.2 to 0.5 or biolm-sdk: `python modern.py PACKAGE < calls.json`.
+"""Makes calls with biolmai 0.2 to 0.5 or biolm-sdk: `python modern.py PACKAGE CALLS`.
 
 To be run by the Python that has the package.
 A call: `name`, `action`, `items` (dictionaries, lists of them, or with `type` whatever that says), `params`, `client`
@@ -29,7 +29,7 @@ def main() -> None:
         return getattr(api, call["action"])(items=call["items"], params=call.get("params"))
 
     answers = {}
-    for call in json.load(sys.stdin):
+    for call in json.loads(sys.argv[-1]):
         started = time.monotonic()
         try:
             answer = {"returned": called(call)}
