@@ -14,6 +14,7 @@ KINDS = {
     "gpu": "esmkit and transformers on one NVIDIA GPU, 16 bit, with roofs and numerics",
     "memory": "peak memory of contacts, of loading, and of `embed` on ten thousand and a million sequences",
     "io": "reading, tokenizing, packing, pooling and writing on one core, the model replaced by a no-op",
+    "http": "`esmkit serve` under 64 clients, its latency, its types of answers, its memory over minutes",
     "experiments": "ideas for the CPU, kept or not: fusions, blocks, bf16, int8, equal sequences",
 }
 
@@ -55,6 +56,10 @@ def _add_options(parser: argparse.ArgumentParser, kind: str) -> None:
         parser.add_argument("--models", type=lambda text: text.split(","), help="e.g. 8m,150m")
     if kind == "cpu":
         parser.add_argument("--sequences", type=int, help="how many of the benchmark proteins; default: by model")
+    if kind == "http":
+        parts = "rate,latency,answers,memory"
+        parser.add_argument("--parts", type=lambda text: text.split(","), help=f"some of {parts}; default: all")
+        parser.add_argument("--minutes", type=float, default=10.0, help="of load while memory is watched; default: 10")
     if kind == "gpu":
         parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu only tries out the script")
 

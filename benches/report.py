@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benches import results
+from benches import report_http, results
 from benches.machine import ROOT
-from benches.targets import MIB, Results, targets
+from benches.markdown import largest_differences, mib, origin, table, weights
+from benches.targets import Results, targets
 
 PAGE = ROOT / "docs" / "performance.md"
 NOTES = Path(__file__).parent / "notes.md"
-_TITLES = {"cpu": "CPU", "memory": "Memory", "io": "Input and output", "gpu": "GPU"}
+_TITLES = {"cpu": "CPU", "memory": "Memory", "io": "Input and output", "http": "HTTP", "gpu": "GPU"}
 
 _HEAD = """# Performance
 
@@ -23,6 +24,7 @@ Numbers of different machines say little about each other; ratios within one run
     scripts/bench cpu        # against transformers, fair-esm and esm-cpp; half an hour
     scripts/bench memory     # peak memory
     scripts/bench io         # everything but the model
+    scripts/bench http       # the server under load; a quarter of an hour, ten minutes of it for its memory
     scripts/bench gpu        # one NVIDIA GPU
 
 `--quick` shows in minutes that it runs, `--profile` where the time goes.
@@ -62,8 +64,8 @@ def render(found: Results, notes: str) -> str:
         notes: what was tried, with its own heading.
     """
     rows = [target.row() for target in targets(found)]
-    parts = [_HEAD, _table(("what", "measured", "floor", "goal", ""), rows)]
-    sections = {"cpu": _cpu, "memory": _memory, "io": _io, "gpu": _gpu}
+    parts = [_HEAD, table(("what", "measured", "floor", "goal", ""), rows)]
+    sections = {"cpu": _cpu, "memory": _memory, "io": _io, "http": report_http.section, "gpu": _gpu}
     for kind, section in sections.items():
         result = found.get(kind)
         if result is not None:
@@ -78,7 +80,7 @@ def render(found: Results, notes: str) -> str:
 def _cpu(result: dict[str, Any]) -> Iterator[str]:
     yield f"## {_TITLES['cpu']}"
     yield (
-        f"{_origin(result)} {result['arguments']['threads']} threads, fp32. A benchmark has few sequences, so that a "
+        f"{origin(result)} {result['arguments']['threads']} threads, fp32. A benchmark has few sequences, so that a "
         "batch of 4,096 tokens holds very different lengths and is padded more than in a large file; "
         "`transformers_least_padding` is the baseline without that effect, what to expect against a large, sorted file."
     )
@@ -87,9 +89,9 @@ def _cpu(result: dict[str, Any]) -> Iterator[str]:
         yield f"### {model}"
         yield (
             f"{about['count']} sequences, {about['residues']:,} residues; sgemm "
-            f"{content['gemm_flop_per_s'] / 1e9:.0f} GFLOP/s; {_weights(content)}."
+            f"{content['gemm_flop_per_s'] / 1e9:.0f} GFLOP/s; {weights(content)}."
         )
-        yield _table(
+        yield table(
             ("program", "residues/s", "GFLOP/s", "share of sgemm", "against tuned", "against least padding", "padding"),
             [
                 (
@@ -105,40 +107,35 @@ def _cpu(result: dict[str, Any]) -> Iterator[str]:
             ],
         )
         yield "\n".join(f"- `{name}` is not in the table: {reason}" for name, reason in content["skipped"].items())
-        yield _largest_differences(content["checks"])
+        yield largest_differences(content["checks"])
     programs = {name: run["what"] for content in result["models"].values() for name, run in content["runs"].items()}
     yield "\n".join(f"- `{name}`: {what}" for name, what in programs.items())
 
 
-def _largest_differences(checks: Sequence[dict[str, Any]]) -> str:
-    shown = ", ".join(f"{check['peer']} {check['max_abs']:.0e} ({check['against']})" for check in checks)
-    return f"Largest difference of an answer: {shown}."
-
-
 def _memory(result: dict[str, Any]) -> Iterator[str]:
     yield f"## {_TITLES['memory']}"
-    yield f"{_origin(result)} Every number is the peak resident memory (VmHWM) of a process of its own, in MiB."
-    yield _table(
+    yield f"{origin(result)} Every number is the peak resident memory (VmHWM) of a process of its own, in MiB."
+    yield table(
         ("contacts, one sequence", "an embedding", "contacts", "difference"),
         [
             (
                 f"{model}, L = {peaks['length']}",
-                _mib(peaks["embedding_bytes"]),
-                _mib(peaks["contacts_bytes"]),
-                _mib(peaks["extra_bytes"]),
+                mib(peaks["embedding_bytes"]),
+                mib(peaks["contacts_bytes"]),
+                mib(peaks["extra_bytes"]),
             )
             for model, peaks in result["contacts"].items()
         ],
     )
     load = result["load"]
-    yield _table(
+    yield table(
         ("loading", "file", "imports alone", "imports and model", "over file and imports"),
-        [(load["model"], *(_mib(load[f"{name}_bytes"]) for name in ("file", "imports", "load", "over")))],
+        [(load["model"], *(mib(load[f"{name}_bytes"]) for name in ("file", "imports", "load", "over")))],
     )
-    yield _table(
+    yield table(
         ("`esmkit embed`, 30 to 60 residues each, one-layer model", "peak", "sequences/s"),
         [
-            (f"{int(count):,} sequences", _mib(run["peak_bytes"]), f"{int(count) / run['seconds']:,.0f}")
+            (f"{int(count):,} sequences", mib(run["peak_bytes"]), f"{int(count) / run['seconds']:,.0f}")
             for count, run in result["embed"]["runs"].items()
         ],
     )
@@ -147,11 +144,11 @@ def _memory(result: dict[str, Any]) -> Iterator[str]:
 def _io(result: dict[str, Any]) -> Iterator[str]:
     yield f"## {_TITLES['io']}"
     yield (
-        f"{_origin(result)} `esmkit embed` bound to one core, with a model of width {result['width']} that computes "
+        f"{origin(result)} `esmkit embed` bound to one core, with a model of width {result['width']} that computes "
         "nothing: what a fast GPU would wait for. `bos` takes one token per sequence, so it shows the path without "
         "pooling, which a GPU does for itself."
     )
-    yield _table(
+    yield table(
         ("file", "residues", "residues/s", "payload", "processor time / time"),
         [
             (
@@ -168,15 +165,15 @@ def _io(result: dict[str, Any]) -> Iterator[str]:
 
 def _gpu(result: dict[str, Any]) -> Iterator[str]:
     yield f"## {_TITLES['gpu']}"
-    yield _origin(result)
+    yield origin(result)
     for model, content in result["models"].items():
         yield f"### {model} on a GPU"
         roof = content["roofs"]["nominal" if "nominal" in content["roofs"] else "measured"]
         yield (
-            f"{_weights(content).capitalize()}. Roofs at L = 512: arithmetic {roof['arithmetic_tokens_per_s']:,.0f}, "
+            f"{weights(content).capitalize()}. Roofs at L = 512: arithmetic {roof['arithmetic_tokens_per_s']:,.0f}, "
             f"memory {roof['memory_tokens_per_s']:,.0f} tokens/s."
         )
-        yield _table(
+        yield table(
             ("dtype", "tokens per row", "program", "tokens/s", "share of the smaller roof", "against transformers"),
             [
                 (
@@ -219,27 +216,4 @@ def _numerics(content: dict[str, Any]) -> str:
         for dtype in content["dtypes"]
     ]
     head = (f"against fp32, {numerics['sequences']} proteins", "largest", "mean", "rank correlation", "lowest")
-    return _table(head, rows)
-
-
-def _origin(result: dict[str, Any]) -> str:
-    machine = result["machine"]
-    gpu = f"{machine['gpu']['name']}, " if "gpu" in machine else ""
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    return (
-        f"{result['date'][:10]}, {gpu}{machine['processor']}, {machine['cores']} cores; commit "
-        f"`{result['commit'][:12]}`; {versions}."
-    )
-
-
-def _weights(content: dict[str, Any]) -> str:
-    return "random weights" if content["weights"] == "random" else "public weights"
-
-
-def _mib(num_bytes: float) -> str:
-    return f"{num_bytes / MIB:,.1f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    align = ["---"] + ["---:"] * (len(head) - 1)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, align, *rows))
+    return table(head, rows)

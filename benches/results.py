@@ -16,10 +16,10 @@ QUICK_FOLDER = machine.ROOT / "build" / "benches"
 
 
 def write(kind: str, arguments: Mapping[str, Any], facts: Mapping[str, Any], content: Mapping[str, Any]) -> Path:
-    """Writes `<date>-<kind>-<machine>.json`, with the models in its name where not all were measured.
+    """Writes `<date>-<kind>-<machine>.json`, with the models or parts in its name where not all were measured.
 
     Args:
-        kind: cpu, gpu, memory or io.
+        kind: cpu, gpu, memory, io or http.
         arguments: of the command line; a quick run goes to a folder that is not committed.
         facts: what `machine.facts` gave when the run started.
         content: what was measured.
@@ -27,7 +27,8 @@ def write(kind: str, arguments: Mapping[str, Any], facts: Mapping[str, Any], con
     now = datetime.now(UTC)
     folder = QUICK_FOLDER if arguments["quick"] else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    words = [f"{now:%Y-%m-%d}", kind, machine.name_of(facts), *(arguments.get("models") or ())]
+    chosen = arguments.get("models") or arguments.get("parts") or ()
+    words = [f"{now:%Y-%m-%d}", kind, machine.name_of(facts), *chosen]
     path = folder / f"{'-'.join(words)}.json"
     result = {
         "kind": kind,
@@ -46,18 +47,18 @@ def write(kind: str, arguments: Mapping[str, Any], facts: Mapping[str, Any], con
 def newest(kind: str, folder: Path = FOLDER) -> dict[str, Any] | None:
     """The last result of a kind, None if there is none.
 
-    Models that were measured one by one, with the same commit on the same machine, come together in it.
+    Models or parts that were measured one by one, with the same commit on the same machine, come together in it.
     """
     found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob(f"*-{kind}-*.json")]
     if not found:
         return None
     last: dict[str, Any] = max(found, key=_date)
-    if "models" in last:
-        last["models"] = {
-            name: model
+    for key in {"models", "parts"} & last.keys():
+        last[key] = {
+            name: content
             for result in sorted(found, key=_date)
             if result["commit"] == last["commit"] and result["machine"]["processor"] == last["machine"]["processor"]
-            for name, model in result["models"].items()
+            for name, content in result[key].items()
         }
     return last
 

@@ -61,6 +61,7 @@ def targets(results: Results) -> Iterator[Target]:
     yield from _cpu(results.get("cpu") or {})
     yield from _memory(results.get("memory") or {})
     yield from _io(results.get("io") or {})
+    yield from _http(results.get("http") or {})
     yield from _gpu(results.get("gpu") or {})
 
 
@@ -98,6 +99,26 @@ def _io(result: dict[str, Any]) -> Iterator[Target]:
         rate = runs.get(file, {}).get("payload_bytes_per_s")
         what = f"per-residue fp16 into {name} on one core"
         yield Target(what, None if rate is None else rate / MB, 50, 50, "higher", "{:.0f} MB/s")
+
+
+def _http(result: dict[str, Any]) -> Iterator[Target]:
+    parts = result.get("parts", {})
+    share = parts.get("rate", {}).get("share")
+    what = "HTTP 8m, 64 clients with single sequences, mean embeddings, share of the engine's rate"
+    yield Target(what, share, 0.85, 0.95, "higher", "{:.1%}")
+    added_s = parts.get("latency", {}).get("added_s")
+    what = "HTTP 8m, one short sequence, p50 added to the bare engine call"
+    yield Target(what, None if added_s is None else 1e3 * added_s, 5.0, 2.0, "lower", "{:.1f} ms")
+    for width, content in {each["width"]: each for each in parts.get("answers", {}).values()}.items() or ((320, {}),):
+        kinds = content.get("kinds", {})
+        best = max((found["ratio"] for kind, found in kinds.items() if kind.endswith("float32")), default=None)
+        what = f"HTTP, per-residue answer at width {width}, binary float32 against JSON of the same server"
+        yield Target(what, best, 10.0, 20.0, "higher", "{:.1f}x")
+    roles = parts.get("memory", {}).get("roles", {})
+    growth = max((trend["growth"] for trend in roles.values()), default=None)
+    minutes = parts.get("memory", {}).get("minutes", 10)
+    what = f"HTTP, memory at the end of {minutes:g} minutes under load against their beginning"
+    yield Target(what, growth, 1.05, 1.0, "lower", "{:.3f}x")
 
 
 def _gpu(result: dict[str, Any]) -> Iterator[Target]:

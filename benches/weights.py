@@ -12,8 +12,11 @@ from esmkit.models.registry import checkpoint, families
 from esmkit.models.save import save_pretrained
 from esmkit.types import ModelShape
 
-TINY = "tiny"
-_TINY_SHAPE = ModelShape(num_layers=1, width=32, num_heads=2)
+TINY, WIDE = "tiny", "wide"
+_OWN_SHAPES = {
+    TINY: ModelShape(num_layers=1, width=32, num_heads=2),
+    WIDE: ModelShape(num_layers=2, width=1280, num_heads=20),  # the answers of 650m without its computing
+}
 _MARK = "random-weights.txt"
 
 
@@ -23,9 +26,9 @@ def default_folder() -> Path:
 
 
 def shape_of(model: str) -> ModelShape:
-    """The sizes of a model called 8m, 35m, ... or tiny."""
-    if model == TINY:
-        return _TINY_SHAPE
+    """The sizes of a model called 8m, 35m, ..., tiny or wide."""
+    if model in _OWN_SHAPES:
+        return _OWN_SHAPES[model]
     known = checkpoint(f"esm2-{model}")
     if known is None:
         raise SystemExit(f"bench: no model is called {model!r}; choose from 8m, 35m, 150m, 650m, 3b, 15b")

@@ -77,7 +77,12 @@ def encode(message: Any) -> list[bytes | memoryview]:
 
 def send(connection: socket.socket, message: Any) -> None:
     """Sends a message through a blocking socket."""
-    for buffer in encode(message):
+    send_buffers(connection, encode(message))
+
+
+def send_buffers(connection: socket.socket, buffers: Sequence[bytes | memoryview]) -> None:
+    """Sends an encoded message through a blocking socket."""
+    for buffer in buffers:
         connection.sendall(buffer)
 
 

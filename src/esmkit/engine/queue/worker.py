@@ -13,22 +13,25 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from esmkit import alphabet
 from esmkit.engine.engine import Engine
 from esmkit.engine.model import load
-from esmkit.engine.queue.messages import Done, Load, Ready, Work, receive, send
+from esmkit.engine.queue.messages import Done, Load, Ready, Work, encode, receive, send, send_buffers
 from esmkit.engine.runner import RowOutcome
 from esmkit.errors import EsmkitError, ModelExecutionError
 from esmkit.outputs import build
 from esmkit.types import Row
 
 WARM_UP = Row(np.asarray(alphabet.tokenize(alphabet.STANDARD)))
+AT_ONCE_BYTES = 1 << 16
+"""A fraction of what the buffer of a socket holds by default."""
 OOM_SCORE = Path("/proc/self/oom_score_adj")
 """When memory runs out, the kernel shall end a runner, which is started again, and not the server."""
 
@@ -55,12 +58,39 @@ def serve(connection: socket.socket) -> None:
         send(connection, error)
         return
     send(connection, Ready(engine.provenance, engine.batch_tokens))
-    with ThreadPoolExecutor(1) as sender:  # a slow reader at the other end must not keep the next batch waiting
+    with Sender(connection) as sender:
         while True:
             work: Work = receive(connection)
             started = time.perf_counter()
             outcomes = compute(engine, work)
-            sender.submit(send, connection, Done(outcomes, time.perf_counter() - started))
+            sender.send(Done(outcomes, time.perf_counter() - started))
+
+
+class Sender:
+    """Sends answers in order; a slow reader at the other end does not keep the next batch waiting.
+
+    Small answers, which the socket takes whole, go at once: to wake a thread would take longer. Large ones go from a
+    thread, and so does whatever comes while that is busy.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection, self._thread = connection, ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def send(self, answer: Done) -> None:
+        """Sends an answer after those before it."""
+        buffers = encode(answer)
+        is_idle = self._last is None or self._last.done()
+        if is_idle and sum(map(len, buffers)) <= AT_ONCE_BYTES:
+            send_buffers(self._connection, buffers)
+        else:
+            self._last = self._thread.submit(send_buffers, self._connection, buffers)
 
 
 def start(order: Load) -> Engine:
