@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import ssl
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
-from esmkit.errors import EsmkitError
+from esmkit.errors import EsmkitError, InvalidConfigError
 from esmkit.server.connection import drop_who_does_not_read, protocol
 from esmkit.server.logs import SERVER
 from esmkit.server.services import Services
@@ -28,6 +30,7 @@ class ServerProcess(uvicorn.Server):
     """
 
     def __init__(self, app: FastAPI, settings: ServerSettings) -> None:
+        _check_certificate(settings)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -111,3 +114,24 @@ class ServerProcess(uvicorn.Server):
                 await queue.close()
         finally:
             self.should_exit = True
+
+
+def _check_certificate(settings: ServerSettings) -> None:
+    """Says before any model is loaded, and better than OpenSSL, what is wrong with the files for HTTPS.
+
+    Raises:
+        InvalidConfigError: certificate and key cannot be used.
+        OSError: one of the files cannot be read.
+    """
+    if settings.ssl_certfile is None or settings.ssl_keyfile is None:
+        return
+    for path in (settings.ssl_certfile, settings.ssl_keyfile):
+        Path(path).open("rb").close()
+    try:  # an empty password, or OpenSSL would ask for one on the terminal
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile, "")
+    except ssl.SSLError as error:
+        raise InvalidConfigError(
+            f"ssl_certfile {settings.ssl_certfile} and ssl_keyfile {settings.ssl_keyfile} cannot be used: {error}. "
+            "Both must be PEM; the key that of the first certificate, without a password",
+            setting="ssl_certfile",
+        ) from None
