@@ -20,7 +20,7 @@ import httpx
 
 from esmkit.models.locate import EMBEDDED
 
-START_S = 120
+START_S = 300
 JSON = {"Content-Type": "application/json"}
 
 
@@ -39,7 +39,11 @@ class ServedProcess:
         self._log = folder / "serve.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(self._command("serve", "--port", "0", *flags), stderr=log, env=self._env)
-        self.url = self._announced()
+        try:
+            self.url = self._announced()
+        except BaseException:
+            self.__exit__()
+            raise
         self.port = int(self.url.rpartition(":")[2])
 
     def __enter__(self) -> Self:
