@@ -200,7 +200,7 @@ def _latency(content: dict[str, Any]) -> str:
         graphs, eager = (median(latency["seconds"][name]) for name in ("graphs", "eager"))
         shown = (f"{graphs * 1e3:.2f} ms", f"{eager / graphs:.2f}x") if latency["graphs"] else ("none replayed", "")
         rows.append((dtype, str(latency["tokens"]), f"{eager * 1e3:.2f} ms", *shown))
-    return _table(("one sequence at a time, median", "tokens", "eager", "CUDA graph", "gain"), rows)
+    return table(("one sequence at a time, median", "tokens", "eager", "CUDA graph", "gain"), rows)
 
 
 def _numerics(content: dict[str, Any]) -> str:
