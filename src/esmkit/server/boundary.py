@@ -55,11 +55,12 @@ class Boundary:
             await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        trace, is_head = _trace(scope), scope["method"] == "HEAD"
+        is_head = scope["method"] == "HEAD"
+        trace = scope["esmkit"] = _trace(scope)
         # A copy, as uvicorn looks at its own for the method. Clients write paths with and without a slash at the end,
         # and follow no redirect.
         path = scope["path"].rstrip("/") or "/"
-        scope = {**scope, "method": "GET" if is_head else scope["method"], "path": path, "esmkit": trace}
+        scope = {**scope, "method": "GET" if is_head else scope["method"], "path": path}
         started = time.perf_counter()
 
         async def send_marked(message: Message) -> None:
@@ -91,7 +92,8 @@ class Boundary:
             seconds = time.perf_counter() - started
             trace.duration_ms = round(seconds * 1000, 3)
             trace.status = trace.status or 499  # nobody was there to answer
-            self._metrics.count_request(trace, seconds, route=getattr(scope.get("route"), "path", "unmatched"))
+            trace.route = getattr(scope.get("route"), "path", None)
+            self._metrics.count_request(trace, seconds)
             trace.log()
 
     def _mark(self, message: Message, path: str, trace: Trace) -> None:

@@ -22,6 +22,7 @@ class Trace:
 
     Attributes:
         request_id: from the client's X-Request-ID, or new.
+        route: the pattern that its path has; None where there is no such path.
         queue_ms: until the model began with it.
         compute_ms: from then until the last of its results.
         trace_id: of OpenTelemetry, where that is on.
@@ -37,6 +38,7 @@ class Trace:
     status: int = 0
     duration_ms: float = 0.0
     response_bytes: int = 0
+    route: str | None = None
     key: str | None = None
     model: str | None = None
     action: str | None = None

@@ -41,9 +41,9 @@ class Metrics:
         self._residues = Counter("esmkit_residues", "Residues answered.", ["model", "action"], registry=self.registry)
         self._errors = Counter("esmkit_errors", "Failed requests by BioLM code.", ["code"], registry=self.registry)
 
-    def count_request(self, trace: Trace, seconds: float, *, route: str) -> None:
+    def count_request(self, trace: Trace, seconds: float) -> None:
         """Counts one finished request."""
-        self._requests.labels(route, str(trace.status)).inc()
+        self._requests.labels(trace.route or "unmatched", str(trace.status)).inc()
         if trace.code is not None:
             self._errors.labels(trace.code).inc()
         if trace.model is not None and trace.action is not None:

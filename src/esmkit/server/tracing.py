@@ -79,20 +79,19 @@ class Traced:
                 await self._app(scope, receive, send)
             finally:
                 trace: Trace = scope["esmkit"]
-                route = getattr(scope.get("route"), "path", None)
-                span.update_name(f"{trace.method} {route or 'unmatched'}")
-                span.set_attributes(dict(_attributes(trace, route)))
+                span.update_name(f"{trace.method} {trace.route or 'unmatched'}")
+                span.set_attributes(dict(_attributes(trace)))
                 if trace.status >= 500:
                     span.set_status(StatusCode.ERROR)
 
 
-def _attributes(trace: Trace, route: str | None) -> Iterator[tuple[str, str | int | float]]:
+def _attributes(trace: Trace) -> Iterator[tuple[str, str | int | float]]:
     """What is known of a request, under OpenTelemetry's names where it has some; never its path or its sequences."""
     yield "http.request.method", trace.method
     yield "http.response.status_code", trace.status
     yield "esmkit.request_id", trace.request_id
     known = {
-        "http.route": route,
+        "http.route": trace.route,
         "error.type": trace.code,
         "esmkit.key": trace.key,
         "esmkit.model": trace.model,
