@@ -117,6 +117,7 @@ class _ParquetWriter(Writer):
     def __init__(self, path: Path, layout: Layout) -> None:
         self._file = _open(path, layout)
         self._layout = layout
+        self._full_bytes = _row_group_bytes(layout)
         self._clear()
 
     def _clear(self) -> None:
@@ -132,7 +133,7 @@ class _ParquetWriter(Writer):
             owned = array.copy() if array is result.arrays[column.name] else array
             rows.append(owned)
             self._buffered_bytes += owned.nbytes
-        if self._buffered_bytes >= _row_group_bytes(self._layout):
+        if self._buffered_bytes >= self._full_bytes:
             self._flush()
 
     def _flush(self) -> None:
