@@ -26,8 +26,8 @@ def weighted_sum(x_TD: torch.Tensor, weights_T: torch.Tensor, layout: Layout) ->
     """Sum over each row of weight times representation, fp32 [R, D]; rows never touch each other's values."""
     if x_TD.device.type == "cpu" and x_TD.dtype == torch.float32:
         # One pass at the speed of memory, each bag (row) summed by itself; segment_reduce is seven times slower here.
-        everything_T, starts_R = torch.arange(layout.num_tokens), layout.cu_seqlens[:-1].long()
-        return F.embedding_bag(everything_T, x_TD, starts_R, mode="sum", per_sample_weights=weights_T)
+        every_T = torch.arange(layout.num_tokens, dtype=torch.int32)
+        return F.embedding_bag(every_T, x_TD, layout.cu_seqlens[:-1], mode="sum", per_sample_weights=weights_T)
     weighted_TD = x_TD.to(torch.float32) * weights_T[:, None]
     return torch.segment_reduce(weighted_TD, "sum", offsets=layout.cu_seqlens.long(), axis=0)
 
