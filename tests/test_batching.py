@@ -79,9 +79,8 @@ def test_masked_row_masks_one_residue_of_a_copy() -> None:
 
 def test_collate_packs_end_to_end() -> None:
     rows = [window_rows(alphabet.tokenize(sequence), [(0, len(sequence))])[0] for sequence in ("MKT", "A")]
-    batch = collate(rows, [5, 9])
+    batch = collate(rows)
     assert batch.tokens.tolist() == alphabet.tokenize(["MKT", "A"]).tolist()
     assert batch.cu_seqlens.tolist() == [0, 5, 8]
     assert batch.lengths.tolist() == [5, 3]
-    assert batch.indices.tolist() == [5, 9]
     assert batch.num_tokens == 8

@@ -450,7 +450,8 @@ def test_token_budget_follows_free_memory(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(budget, "free_bytes", lambda device: 2_000_000)
     assert token_budget(1000, cpu) == 512
     monkeypatch.setattr(budget, "free_bytes", lambda device: 1 << 40)
-    assert token_budget(1000, cpu) == 65_536 <= budget.CPU_BATCH_BYTES // 1000
+    assert token_budget(1000, cpu) == 4_096 <= budget.CPU_BATCH_BYTES // 1000
+    assert token_budget(60_000, cpu) == 1_024 <= budget.CPU_BATCH_BYTES // 60_000
     with pytest.raises(InvalidConfigError):
         token_budget(1000, cpu, asked=0)
 

@@ -42,8 +42,8 @@ def _byte_table() -> bytes:
 
 
 _TABLE = _byte_table()
-_BETWEEN = chr(_EOS_BYTE) + chr(_CLS_BYTE)
-_IS_BAD = str.maketrans("", "", ALLOWED)
+_BEFORE, _BETWEEN, _AFTER = chr(_CLS_BYTE), chr(_EOS_BYTE) + chr(_CLS_BYTE), chr(_EOS_BYTE)
+_ALLOWED_BYTES = ALLOWED.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def clean(record: Record, policy: ResiduePolicy | None = None) -> Record:
             **_origin_fields(record, 0),
         )
     bare = sequence.replace(MASK, "") if "<" in sequence else sequence
-    if bare.translate(_IS_BAD):
+    if _as_bytes(bare).translate(None, _ALLOWED_BYTES):
         raise _offence(record, sequence)
     return record if sequence is record.sequence else replace(record, sequence=sequence)
 
@@ -134,14 +134,19 @@ def tokenize(sequences: str | Sequence[str]) -> np.ndarray[Any, np.dtype[np.uint
         [0, 20, 15, 32, 2]
     """
     joint = sequences if isinstance(sequences, str) else _BETWEEN.join(sequences)
-    ids = _one_character_each(joint).encode("latin-1", "replace").translate(_TABLE)
+    ids = _as_bytes(_one_character_each(f"{_BEFORE}{joint}{_AFTER}")).translate(_TABLE)
     if _NO_TOKEN in ids:
         raise ValueError("a sequence holds a character that has no token; pass records through clean() first")
-    return np.frombuffer(b"%c%b%c" % (CLS_ID, ids, EOS_ID), dtype=np.uint8)
+    return np.frombuffer(ids, dtype=np.uint8)
 
 
 def _one_character_each(sequence: str) -> str:
     return sequence.replace(MASK, _MASK_CHARACTER) if "<" in sequence else sequence
+
+
+def _as_bytes(text: str) -> bytes:
+    """One byte per character; one that has none becomes `?`, which is neither allowed nor a token."""
+    return text.encode("latin-1", "replace")
 
 
 def _offence(record: Record, sequence: str) -> InvalidSequenceError:

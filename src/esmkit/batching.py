@@ -131,18 +131,12 @@ def pack(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     return batches
 
 
-def collate(rows: Sequence[Row], indices: Sequence[int]) -> TokenBatch:
-    """Packs rows end to end.
-
-    Args:
-        rows: the rows of the batch.
-        indices: what each row is called in the run.
-    """
-    lengths = np.fromiter((len(row.tokens) for row in rows), dtype=np.int32, count=len(rows))
+def collate(rows: Sequence[Row]) -> TokenBatch:
+    """Packs rows end to end."""
+    lengths = np.array([len(row.tokens) for row in rows], dtype=np.int32)
     cu_seqlens = np.concatenate(([0], lengths.cumsum())).astype(np.int32)
     return TokenBatch(
         tokens=np.concatenate([row.tokens for row in rows]).astype(np.int64),
         lengths=lengths,
         cu_seqlens=cu_seqlens,
-        indices=np.asarray(indices, dtype=np.int64),
     )

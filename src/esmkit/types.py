@@ -125,13 +125,11 @@ class TokenBatch:
         tokens: int64 [T] token ids, each row with its cls and eos.
         lengths: int32 [R] tokens per row.
         cu_seqlens: int32 [R + 1] where each row starts, then T.
-        indices: int64 [R] which row of the run each row is.
     """
 
     tokens: IntArray
     lengths: IntArray
     cu_seqlens: IntArray
-    indices: IntArray
 
     @property
     def num_tokens(self) -> int:

@@ -49,6 +49,8 @@ app.add_typer(incident.app, name="incident")
 
 def main() -> None:
     """Runs the command line and exits with its code; every expected error is one message on stderr."""
+    # Arrow's own allocator keeps several times what Parquet needs; it is chosen when pyarrow is imported.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an id that the terminal has no letters for stops nothing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -64,6 +65,7 @@ def execute(
     if run.out is None and printer is None and observer is None:
         raise InvalidConfigError("name a file or directory for the results: --out results.parquet", setting="out")
     model = _load(run)
+    gc.freeze()  # modules and model stay to the end: looking through them again and again costs a tenth of reading
     job = _Job(run, model, build(output_names, model.shape, options), options, observer, asked or {})
     started = time.perf_counter()
     masks = [output.masks for output in job.outputs]

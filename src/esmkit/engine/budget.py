@@ -9,9 +9,10 @@ import torch
 from esmkit.errors import InvalidConfigError
 from esmkit.types import ModelShape
 
+CPU_TOKENS = 4_096
 CPU_BATCH_BYTES = 75_000_000
 """Activations of a CPU batch: 4,096 tokens at width 320, 1,024 at 1,280; larger batches were no faster, only slower to
-answer."""
+answer, and what an allocator keeps of them is most of the memory of a long run."""
 GPU_TOKENS = 65_536
 FREE_SHARE = 0.5
 
@@ -32,7 +33,7 @@ def token_budget(per_token_bytes: int, device: torch.device, *, asked: int | Non
             raise InvalidConfigError(f"batch tokens must be at least 1, not {asked}", setting="batch_tokens")
         return asked
     fits = int(FREE_SHARE * free_bytes(device) / per_token_bytes)
-    most = min(fits, GPU_TOKENS if device.type == "cuda" else CPU_BATCH_BYTES // per_token_bytes)
+    most = min(fits, GPU_TOKENS if device.type == "cuda" else min(CPU_TOKENS, CPU_BATCH_BYTES // per_token_bytes))
     return max(64, 1 << (most.bit_length() - 1))  # a power of two: little noise in free memory changes nothing
 
 

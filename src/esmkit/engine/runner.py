@@ -112,7 +112,7 @@ class Runner:
 
     @torch.inference_mode()
     def _launch(self, rows: Sequence[Row], names: Sequence[str], outputs: Sequence[Output]) -> Launched:
-        batch = collate(rows, range(len(rows)))
+        batch = collate(rows)
         needs = Needs()
         for output in outputs:
             needs |= output.needs()

@@ -47,10 +47,12 @@ def read_fasta(source: str) -> Iterator[Record]:
 
 
 def _record(index: int, header: str, lines: list[str], source: str, header_line: int) -> Record:
-    record_id, description = (*as_utf8(header).split(maxsplit=1), "", "")[:2]
+    words = as_utf8(header).split(maxsplit=1)
+    record_id = words[0] if words else ""
+    description = words[1].rstrip() if len(words) > 1 else ""
     sequence = "".join(lines)
     line_lengths = tuple(map(len, lines)) if sequence else ()
-    return Record(index, record_id, sequence, description.rstrip(), Origin(source, header_line, line_lengths))
+    return Record(index, record_id, sequence, description, Origin(source, header_line, line_lengths))
 
 
 def _text_before_header(line: str, source: str, number: int) -> InvalidInputError:

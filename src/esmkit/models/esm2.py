@@ -30,7 +30,8 @@ class Esm2(nn.Module):
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
         self.shape = shape
-        self.embedding = nn.Embedding(VOCABULARY, shape.width)
+        # nn.Embedding would call normal_, which on the meta device imports torch._dynamo: a second, and 60 MB.
+        self.embedding = nn.Embedding.from_pretrained(torch.rand(VOCABULARY, shape.width), freeze=False)
         self.blocks = nn.ModuleList(Block(shape.width, shape.num_heads) for _ in range(shape.num_layers))
         self.final_norm = nn.LayerNorm(shape.width, eps=NORM_EPS)
         self.lm_head = LMHead(shape.width, VOCABULARY)

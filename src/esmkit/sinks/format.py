@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -23,7 +23,7 @@ FloatType = Literal["float32", "float16"]
 RESERVED = ("index", "id", "length", "long")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """What a file holds: the columns, the stored type of floats, and the provenance to embed where a format can.
 
@@ -52,6 +52,10 @@ class Layout:
             return np.int32
         return np.float16 if self.dtype == "float16" and column.shape else np.float32
 
+    @cached_property
+    def _stored_types(self) -> tuple[tuple[Column, np.dtype[Any]], ...]:
+        return tuple((column, np.dtype(self.numpy_type(column))) for column in self.columns)
+
     def arrays(self, result: Result) -> Iterator[tuple[Column, Array]]:
         """The arrays of a result in the order of the columns, in their stored type.
 
@@ -59,14 +63,13 @@ class Layout:
             ModelExecutionError: an array is missing, or its shape is not the one that the column declares.
             InvalidConfigError: a value is too large for fp16.
         """
-        for column in self.columns:
+        for column, wanted in self._stored_types:
             value = result.arrays.get(column.name)
-            wanted = self.numpy_type(column)
             if isinstance(value, np.ndarray) and value.dtype == wanted:
                 array = value
             else:
                 array = _converted(value, wanted, column, result)
-            if value is None or not _fits(array.shape, column):
+            if value is None or (array.shape != column.shape and not _fits(array.shape, column)):
                 raise ModelExecutionError(
                     f"record {result.id!r}: {column.name} should have the shape {column.shape}, found "
                     f"{'nothing' if value is None else array.shape}",
@@ -81,7 +84,7 @@ class Layout:
             yield key if len(self.columns) == 1 else f"{key}/{column.name}", array
 
 
-def _converted(value: Any, wanted: type[np.generic], column: Column, result: Result) -> Array:
+def _converted(value: Any, wanted: np.dtype[Any], column: Column, result: Result) -> Array:
     try:
         with np.errstate(over="raise"):
             return np.asarray(value, dtype=wanted)

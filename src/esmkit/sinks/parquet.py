@@ -117,6 +117,7 @@ class _ParquetWriter(Writer):
     def __init__(self, path: Path, layout: Layout) -> None:
         self._file = _open(path, layout)
         self._layout = layout
+        self._full_bytes = _row_group_bytes(layout)
         self._clear()
 
     def _clear(self) -> None:
@@ -127,12 +128,11 @@ class _ParquetWriter(Writer):
     def write(self, result: Result) -> None:
         self._keys.append((result.index, result.id, result.meta["length"], long_text(result)))
         self._buffered_bytes += _BYTES_PER_ROW + len(result.id)
-        for rows, (column, array) in zip(self._rows, self._layout.arrays(result), strict=True):
+        for rows, (_, array) in zip(self._rows, self._layout.arrays(result), strict=True):
             # A view would keep the whole batch alive that it was cut from.
-            owned = array.copy() if array is result.arrays[column.name] else array
-            rows.append(owned)
-            self._buffered_bytes += owned.nbytes
-        if self._buffered_bytes >= _row_group_bytes(self._layout):
+            rows.append(array if array.base is None else array.copy())
+            self._buffered_bytes += array.nbytes
+        if self._buffered_bytes >= self._full_bytes:
             self._flush()
 
     def _flush(self) -> None:
