@@ -130,7 +130,7 @@ def rows_of(sequences: list[str]) -> list[Row]:
 
 def batch_of(*lengths: int, first: str = "M") -> TokenBatch:
     rows = rows_of([first + "A" * (length - 1) for length in lengths])
-    return collate(rows, range(len(rows)))
+    return collate(rows)
 
 
 def graphs_of(model: Any, **options: Any) -> Asked:

@@ -68,7 +68,7 @@ def tensors(features: Features) -> list[torch.Tensor]:
 
 
 def batch_of(sequences: list[str]) -> TokenBatch:
-    return collate([Row(alphabet.tokenize(sequence)) for sequence in sequences], range(len(sequences)))
+    return collate([Row(alphabet.tokenize(sequence)) for sequence in sequences])
 
 
 class Asked:
@@ -250,7 +250,7 @@ def test_an_overflow_of_the_model_is_not_blamed_on_the_recording(
 def test_sizes_pad_little_and_leave_a_row_for_the_padding() -> None:
     sizes = set()
     for num_tokens in range(2, 4097):
-        size = Size.of(TokenBatch(np.zeros(num_tokens), np.array([num_tokens]), np.array([0, num_tokens]), np.zeros(1)))
+        size = Size.of(TokenBatch(np.zeros(num_tokens), np.array([num_tokens]), np.array([0, num_tokens])))
         sizes.add(size)
         assert num_tokens <= size.tokens <= max(num_tokens + 63, 1.25 * num_tokens)
         assert max(num_tokens, size.tokens - num_tokens) <= size.longest <= size.tokens

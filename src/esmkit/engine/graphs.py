@@ -73,7 +73,7 @@ class Size:
 
         Example:
             >>> lengths = np.array([130, 20], dtype=np.int32)
-            >>> Size.of(TokenBatch(np.zeros(150), lengths, np.array([0, 130, 150]), np.arange(2)))
+            >>> Size.of(TokenBatch(np.zeros(150), lengths, np.array([0, 130, 150])))
             Size(tokens=192, rows=8, longest=192)
         """
         step = max(64, _power_of_two(batch.num_tokens) // 8)
