@@ -169,6 +169,7 @@ def test_a_collector_gets_the_spans_of_a_server_at_the_latest_when_it_stops(
     said = {each.key: each.value for each in span.attributes}
     assert span.trace_id.hex() == line["trace_id"] == TRACE_ID
     assert said["esmkit.compute_s"].double_value == pytest.approx(line["compute_ms"] / 1000)
+    assert 0 < line["compute_ms"] < line["duration_ms"]
     assert said["esmkit.residues"].int_value == len(SECRET_SEQUENCE)
     assert SECRET_SEQUENCE.encode() not in posted
 
