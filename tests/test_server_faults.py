@@ -34,7 +34,10 @@ def url(slug: str = "esm2-mini") -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedProcess]:
-    with ServedProcess(tmp_path_factory.mktemp("faults"), "--restarts", "100", "--threads", "1") as running, running.client() as client:
+    with (
+        ServedProcess(tmp_path_factory.mktemp("faults"), "--restarts", "100", "--threads", "1") as running,
+        running.client() as client,
+    ):
         client.post(url(), json=items("MKT"))
         yield running
 
@@ -158,7 +161,11 @@ def runner_of(server: ServedProcess, slug: str) -> int:
 @pytest.mark.parametrize("clients", [8, pytest.param(64, marks=pytest.mark.slow)])
 def test_sigterm_under_load_answers_what_was_accepted_and_refuses_the_rest(tmp_path: Path, clients: int) -> None:
     body = items(*[PROTEIN * 12] * 8)
-    with ServedProcess(tmp_path, "--threads", "1") as server, server.client() as client, ThreadPoolExecutor(clients) as pool:
+    with (
+        ServedProcess(tmp_path, "--threads", "1") as server,
+        server.client() as client,
+        ThreadPoolExecutor(clients) as pool,
+    ):
         client.post(url(), json=items("MKT"))
         upload = raw_post(url(), json.dumps(items("MKT")).encode())
         uploads = [server.connect(upload[:-5]) for _ in range(8)]
