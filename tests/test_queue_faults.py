@@ -223,3 +223,14 @@ def test_a_busy_model_keeps_its_place_for_a_while() -> None:
         assert busy.unloads == 1
 
     asyncio.run(enter())
+
+
+def test_what_a_runner_says_is_logged(
+    mended: Served, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    set_mark()
+    mended.run(mended.submit(["A" + BREAKS_ONCE], ["mean"]))
+    said = [record.getMessage() for record in caplog.records if "the runner gives up" in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith("runner ")
+    assert "gives up" not in capfd.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -19,7 +20,10 @@ from esmkit.errors import EsmkitError
 COMMAND = [sys.executable, "-P", "-m", "esmkit.engine.queue.worker"]
 LOAD_TIMEOUT_S = 1800.0
 STOP_TIMEOUT_S = 5.0
-STDERR = 2
+PIECE_BYTES = 1 << 16
+LOG = logging.getLogger("esmkit.engine")
+_RELAYS: set[asyncio.Task[None]] = set()
+"""The tasks in `_relay`; the event loop itself would forget them."""
 
 
 class RunnerDiedError(Exception):
@@ -81,6 +85,9 @@ class RunnerProcess:
         except BaseException:
             connection.close()
             raise
+        relay = asyncio.create_task(_relay(process, spec.name))
+        _RELAYS.add(relay)
+        relay.add_done_callback(_RELAYS.discard)
         try:
             async with asyncio.timeout(LOAD_TIMEOUT_S):
                 await send_async(connection, Load(spec, settings))
@@ -168,9 +175,17 @@ async def _spawn(theirs: socket.socket) -> Process:
         return await asyncio.create_subprocess_exec(
             *(*COMMAND, str(theirs.fileno())),
             stdin=asyncio.subprocess.PIPE,  # its end tells the child that this process is gone
-            stdout=STDERR,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
             pass_fds=[theirs.fileno()],
         )
+
+
+async def _relay(process: Process, name: str) -> None:
+    """Logs what a runner writes, such as warnings of libraries and its last words, so that a log has one form."""
+    assert process.stdout is not None
+    while piece := await process.stdout.read(PIECE_BYTES):
+        LOG.warning("runner %d of %s: %s", process.pid, name, piece.decode(errors="replace").rstrip())
 
 
 async def _end(process: Process, connection: socket.socket) -> None:
