@@ -100,7 +100,7 @@ def test_servers_share_limits_and_go_on_without_redis(redis: Redis, tmp_path: Pa
         wait_until(lambda: is_shared(one))
         assert ask(one) == (200, "400")
         first.terminate()
-        assert first.process.wait(60) == 0
+        assert first.process.wait(120) == 0
         lines = [line for line in first.log() if "limits_storage_url" in line["message"]]
         assert [line["level"] for line in lines] == ["error", "info"]
         assert PASSWORD not in str(first.log())

@@ -158,7 +158,7 @@ def test_a_collector_gets_the_spans_of_a_server_at_the_latest_when_it_stops(
             assert client.post("/api/v3/esm2-mini/encode/", json=body, headers=PARENT).status_code == 200
             client.get("/health/live")
             server.terminate()
-            assert server.process.wait(60) == 0
+            assert server.process.wait(120) == 0
             [line] = [line for line in server.log() if line.get("model") == "esm2-mini"]
     assert [path for path, _ in collector.posted] == ["/v1/traces"]
     [(_, posted)] = collector.posted
@@ -179,5 +179,5 @@ def test_a_collector_that_is_away_stops_no_server(tmp_path: Path, monkeypatch: p
     with ServedProcess(tmp_path) as server, server.client() as client:
         assert client.get("/").status_code == 200
         server.terminate()
-        assert server.process.wait(60) == 0
+        assert server.process.wait(120) == 0
         assert any(line["logger"].startswith("opentelemetry") for line in server.log())
