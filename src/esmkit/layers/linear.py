@@ -16,14 +16,21 @@ from torch import nn
 
 def linear_gelu(x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
     """gelu(layer(x)), with the exact (erf) GELU."""
+    if torch.is_grad_enabled():
+        return F.gelu(layer(x))
     fused = _fused()
-    if fused is not None and x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled():
+    if fused is not None and x.device.type == "cpu" and x.dtype == torch.float32:
         return fused(x, layer.weight, layer.bias, "gelu", [], "none")  # type: ignore[no-any-return]
     return F.gelu(layer(x))
 
 
 def add_linear_(residual: torch.Tensor, x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
-    """residual + layer(x), summed into `residual` by the matrix product: no copy of the bias, no second array."""
+    """residual + layer(x), summed into `residual` by the matrix product: no copy of the bias, no second array.
+
+    Where gradients are recorded, the backward pass needs `residual` as it was, and the sum is a new array.
+    """
+    if torch.is_grad_enabled():
+        return residual + F.linear(x, layer.weight, layer.bias)
     residual += layer.bias
     return residual.addmm_(x, layer.weight.T)
 
