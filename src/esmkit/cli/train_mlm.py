@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from esmkit.training.recipe import Recipe
 
 INTERRUPTED = 130
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
 
 
 @with_options(MlmOptions, "options")
@@ -67,11 +67,9 @@ def _execute(options: MlmOptions, device: torch.device) -> int:
     held_out = Corpus.read(options.valid, residues) if options.valid else None
     corpus = Corpus.read(options.sources, residues)
     data = {"train_sha256": corpus.sha256(), "valid_sha256": held_out and held_out.sha256()}
-    folder = TrainingFolder(options.out, {"recipe": dataclasses.asdict(recipe), "start": origin, "data": data})
-    try:
+    identity = {"recipe": dataclasses.asdict(recipe), "start": origin, "data": data}
+    with TrainingFolder(options.out, identity) as folder:
         return _train(options, recipe, module, folder, corpus, held_out)
-    finally:
-        folder.release()
 
 
 def _recipe(options: MlmOptions, device: torch.device) -> Recipe:
@@ -126,6 +124,8 @@ def _train(
     with TrainProgress(enabled=not options.quiet) as progress, _asked_to_stop() as stop:
         conduct = Conduct(60 * options.checkpoint_minutes, options.compiled, about, stop, progress.show)
         training = MlmTraining(module, recipe, corpus, folder, held_out=held_out, conduct=conduct)
+        if training.position.step:
+            _say(f"going on from step {training.position.step:,}", options)
         progress.begin(recipe.budget.share(training.position), training.position.tokens)
         complete = training.run()
     if complete:
@@ -146,7 +146,7 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
         received.append(number)
         signal.signal(number, before[number])
 
-    for number in SIGNALS:
+    for number in before:
         signal.signal(number, note)
     try:
         yield lambda: bool(received)

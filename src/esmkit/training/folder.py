@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 
 
 class TrainingFolder:
-    """One process at a time works on a run.
+    """A run on disk; a context, in which no other process works on it.
 
     Args:
         path: the folder; made when missing.
@@ -112,9 +112,11 @@ class TrainingFolder:
         text = (self.path / LOG).read_text(encoding="utf-8") if (self.path / LOG).exists() else ""
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
-    def release(self) -> None:
-        """Lets the next process in."""
-        self._lock.release()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()  # lets the next process in
 
     def _cut_log(self, step: int) -> None:
         kept = [line for line in self.read_log() if line["step"] <= step]
