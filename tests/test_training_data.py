@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from esmkit.alphabet import CLS_ID, EOS_ID, MASK_ID, STANDARD, STANDARD_IDS, ResiduePolicy
 from esmkit.errors import InvalidRecordError, InvalidSequenceError
 from esmkit.training.corpus import Corpus
 from esmkit.training.masking import MaskedBatch, mask
+from esmkit.training.start import initialised
 from esmkit.training.stream import Stream
-from esmkit.types import Record, TokenBatch
+from esmkit.training.validation import Validation
+from esmkit.types import ModelShape, Record, TokenBatch
 from tests.cli_calls import write_fasta
 
 GENERATOR = np.random.default_rng(7)
@@ -115,3 +118,21 @@ def test_fifteen_percent_are_chosen_of_every_row_and_hidden_80_10_10() -> None:
     assert np.isin(changed, hidden.chosen).all()
     replaced = seen[(seen != MASK_ID) & (seen != hidden.targets)]
     assert set(replaced.tolist()) == set(range(STANDARD_IDS.start, STANDARD_IDS.stop))
+
+
+def test_validation_hides_the_same_residues_every_time_and_all_of_them() -> None:
+    validation = Validation(corpus(), crop=40)
+    first, second = list(validation.batches()), list(validation.batches())
+    assert sum(len(batch.bounds) - 1 for batch in first) == len(SEQUENCES)
+    for one, other in zip(first, second, strict=True):
+        assert (one.tokens[one.chosen] == MASK_ID).all()
+        assert (one.tokens == other.tokens).all()
+        assert (one.chosen == other.chosen).all()
+
+
+def test_perplexity_of_a_model_that_knows_nothing_is_the_number_of_tokens() -> None:
+    module = initialised(ModelShape(1, 16, 2), seed=0, device=torch.device("cpu"))
+    module.get_parameter("embedding.weight").data.zero_()  # it is the decoder, too
+    score = Validation(corpus(), crop=40).score(module, head_dim=8)
+    assert score.perplexity == pytest.approx(33, rel=1e-5)
+    assert score.residues == sum(len(batch.chosen) for batch in Validation(corpus(), crop=40).batches())

@@ -60,7 +60,7 @@ class TrainProgress:
         """One line of the log, and the share of the budget that is used."""
         if "perplexity" in line:
             self._say(
-                f"step {line['step']:,}, {line['tokens'] / 1e6:,.1f} M tokens: validation perplexity "
+                f"step {line['step']:,}, {line['tokens']:,} tokens: validation perplexity "
                 f"{line['perplexity']:.3f}, accuracy {line['accuracy']:.1%}"
             )
             return

@@ -38,15 +38,20 @@ class MaskedBatch:
     targets: IntArray
 
 
-def mask(batch: TokenBatch, generator: np.random.Generator) -> MaskedBatch:
+def mask(batch: TokenBatch, generator: np.random.Generator, *, only_masks: bool = False) -> MaskedBatch:
     """Hides residues of every row; cls and eos are never chosen.
 
     Each row has 15 % of its residues chosen, rounded up or down at random so that the mean is exact, and at least one.
+
+    Args:
+        batch: whole rows.
+        generator: of every choice.
+        only_masks: all that is chosen becomes <mask>, so that there is nothing but context to guess from.
     """
     chosen = _choose(batch, generator)
     targets = batch.tokens[chosen]
     tokens = batch.tokens.copy()
-    fate = generator.random(len(chosen))
+    fate = np.zeros(len(chosen)) if only_masks else generator.random(len(chosen))
     tokens[chosen[fate < TO_MASK]] = MASK_ID
     replaced = chosen[(fate >= TO_MASK) & (fate < TO_MASK + TO_RANDOM)]
     tokens[replaced] = generator.integers(STANDARD_IDS.start, STANDARD_IDS.stop, len(replaced))

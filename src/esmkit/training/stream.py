@@ -44,12 +44,14 @@ class Stream:
         crop: residues of a row at most.
         token_budget: tokens of a batch at most; a row that is longer is a batch of its own.
         seed: of order, crops and masks.
+        only_masks: see `mask`.
     """
 
     corpus: Corpus
     crop: int
     token_budget: int
     seed: int
+    only_masks: bool = False
 
     def batches(self, epoch: int = 0, batch: int = 0) -> Iterator[tuple[MaskedBatch, Place]]:
         """Batches from a place on, epoch after epoch, each with the place after it."""
@@ -86,4 +88,4 @@ class Stream:
             start = int(plan.first[member])
             rows += window_rows(self.corpus.ids(plan.order[member]), [(start, start + int(plan.length[member]))])
         packed = collate(rows, plan.order[members].tolist())
-        return mask(packed, np.random.default_rng((self.seed, epoch, number)))
+        return mask(packed, np.random.default_rng((self.seed, epoch, number)), only_masks=self.only_masks)

@@ -1,4 +1,8 @@
-"""How well a model guesses held-out residues: the same sequences, crops and masks every time, whatever the seed."""
+"""How well a model guesses held-out residues: the same sequences, crops and masks every time, whatever the seed.
+
+15 % of the residues are hidden, all behind <mask>: perplexity is then what it is called, and 18 for a model that knows
+how frequent each residue is and nothing else. The loss of training is lower by its easy tenth, which stays visible.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +59,7 @@ class Validation:
 
     def batches(self) -> Iterator[MaskedBatch]:
         """Every sequence once."""
-        stream = Stream(self.corpus, self.crop, BATCH_TOKENS, SEED)
+        stream = Stream(self.corpus, self.crop, BATCH_TOKENS, SEED, only_masks=True)
         return (batch for batch, _ in islice(stream.batches(), len(stream.plan(0).ends)))
 
     @torch.inference_mode()
