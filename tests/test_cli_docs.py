@@ -21,6 +21,7 @@ PAGES = (
     "logits-and-masked-prediction",
     "likelihood",
     "library",
+    "training",
     "command-line",
 )
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -83,13 +84,21 @@ def test_every_option_is_on_the_page_of_the_command_line() -> None:
         option
         for name, command in group.commands.items()
         for parameter in command.params
-        if name not in ("models", "version")
+        if name not in ("models", "version", "serve", "usage")  # the settings of serve are on its own page
         for option in parameter.opts
         if option.startswith("-") and option not in ("--help", "-h")
     }
     assert len(options) > 30
     assert sorted(option for option in options if f"`{option}`" not in page) == []
     assert sorted(name for name in group.commands if f"`esmkit {name}" not in page) == []
+
+
+def test_every_option_of_training_is_on_its_page() -> None:
+    page = (DOCS / "training.md").read_text(encoding="utf-8")
+    command = typer.main.get_command(app).commands["train"].commands["mlm"]
+    options = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
+    assert len(options) > 30
+    assert sorted(option for option in options - {"-q"} if f"`{option}`" not in page) == []
 
 
 def test_every_exit_code_is_on_the_page_of_the_command_line() -> None:

@@ -33,6 +33,7 @@ NEEDS = Needs(layers=frozenset({0, 2, 4}), logits=True)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 5e-3), ("bfloat16", 4e-2)])
+@torch.inference_mode()
 def test_varlen_attention_equals_eager_in_fp32(dtype: str, tolerance: float) -> None:
     layout = Layout.of((0, 3, 4, 130, 900), "cuda")
     generator = torch.Generator("cuda").manual_seed(1)
@@ -43,6 +44,7 @@ def test_varlen_attention_equals_eager_in_fp32(dtype: str, tolerance: float) -> 
         assert (found.float() - exact).abs().max() < tolerance
 
 
+@torch.inference_mode()
 def test_varlen_attention_takes_empty_rows() -> None:
     """What recordings rely on: empty rows change nothing, wherever they stand."""
     generator = torch.Generator("cuda").manual_seed(1)
@@ -64,7 +66,8 @@ def test_fused_rotation_equals_fp64_to_the_rounding_of_the_dtype(dtype: torch.dt
         expected = qkv.double()
         for x in expected.unbind(1)[:2]:
             tables.rotate_(x)
-        tables.rotated_(qkv)
+        with torch.inference_mode():
+            tables.rotated_(qkv)
         assert ((qkv.double() - expected).abs() / expected.abs().clamp_min(1.0)).max() <= tolerance
 
 

@@ -24,6 +24,7 @@ from esmkit.cli import (
     models,
     predict,
     serve,
+    train,
     usage,
     version,
 )
@@ -43,6 +44,7 @@ app = typer.Typer(
 for module in (embed, contacts, attentions, logits, predict, likelihood, serve, usage, version):
     module.register(app)
 app.add_typer(models.app, name="models", help="List, download and check models.")
+app.add_typer(train.app, name="train")
 app.add_typer(keys.app, name="keys")
 app.add_typer(incident.app, name="incident")
 

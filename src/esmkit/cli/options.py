@@ -108,30 +108,39 @@ class RunOptions:
     ] = False
 
 
-def with_run_options(command: Function) -> Function:
-    """Gives a command the shared options: its `run: RunOptions` parameter becomes options on the command line."""
-    hints = typing.get_type_hints(RunOptions, include_extras=True)
+def with_options(kind: type[Any], name: str) -> Callable[[Function], Function]:
+    """Turns the parameter `name` of a command, a dataclass of annotated fields, into options on the command line."""
+    hints = typing.get_type_hints(kind, include_extras=True)
     shared = [
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
-        for field in dataclasses.fields(RunOptions)
-    ]
-    signature = inspect.signature(command, eval_str=True)
-    own = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, parameter in signature.parameters.items()
-        if name != "run"
+        for field in dataclasses.fields(kind)
     ]
 
-    @functools.wraps(command)
-    def wrapper(**values: Any) -> Any:
-        run = RunOptions(**{field.name: values.pop(field.name) for field in dataclasses.fields(RunOptions)})
-        return command(run=run, **values)
+    def expand(command: Function) -> Function:
+        signature = inspect.signature(command, eval_str=True)
+        own = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in signature.parameters.values()
+            if parameter.name != name
+        ]
 
-    wrapper.__signature__ = signature.replace(parameters=[*shared, *own])  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*shared, *own]}
-    return typing.cast(Function, wrapper)
+        @functools.wraps(command)
+        def wrapper(**values: Any) -> Any:
+            given = kind(**{field.name: values.pop(field.name) for field in dataclasses.fields(kind)})
+            return command(**{name: given}, **values)
+
+        wrapper.__signature__ = signature.replace(parameters=[*shared, *own])  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*shared, *own]}
+        return typing.cast(Function, wrapper)
+
+    return expand
+
+
+def with_run_options(command: Function) -> Function:
+    """Gives a command the shared options: its `run: RunOptions` parameter becomes options on the command line."""
+    return with_options(RunOptions, "run")(command)
 
 
 def numbers(text: str, *, setting: str) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 `eager` is the reference and the only one that can show attention maps; `sdpa` runs anywhere; `native` is our compiled
 kernel for fp32 on a CPU; `varlen` is torch's variable-length flash attention on CUDA in 16 bit. Each takes queries,
-keys and values as the projection wrote them, and may overwrite them.
+keys and values as the projection wrote them, and may overwrite them. Gradients flow through `sdpa` and `varlen`.
 
 Shape suffixes: T packed tokens, H heads, K head_dim, R rows, S tokens of one row, h a chunk of heads.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import groupby
 from typing import Protocol
 
 import torch
@@ -66,6 +67,8 @@ def sdpa(qkv_T3HK: torch.Tensor, rotary: Rotary, layout: Layout) -> torch.Tensor
     """torch's scaled_dot_product_attention: row by row on a CPU, one padded call elsewhere."""
     q_THK, k_THK, v_THK = rotary.rotated_(qkv_T3HK)
     by_row = layout.num_rows == 1 or qkv_T3HK.device.type == "cpu"
+    if by_row and torch.is_grad_enabled():
+        return _sdpa_by_length(q_THK, k_THK, v_THK, layout)
     return (_sdpa_by_row if by_row else _sdpa_padded)(q_THK, k_THK, v_THK, layout)
 
 
@@ -75,6 +78,19 @@ def _sdpa_by_row(q_THK: torch.Tensor, k_THK: torch.Tensor, v_THK: torch.Tensor, 
         q, k, v = (x[start:stop].transpose(0, 1)[None] for x in (q_THK, k_THK, v_THK))
         out_THK[start:stop] = F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1)
     return out_THK
+
+
+def _sdpa_by_length(q_THK: torch.Tensor, k_THK: torch.Tensor, v_THK: torch.Tensor, layout: Layout) -> torch.Tensor:
+    """For training: one call for neighbours of equal length, as random crops often are; overwrites nothing."""
+    outs: list[torch.Tensor] = []
+    start = 0
+    for length, group in groupby(layout.lengths):
+        rows = len(list(group))
+        stop = start + rows * length
+        q, k, v = (x[start:stop].view(rows, length, *x.shape[1:]).transpose(1, 2) for x in (q_THK, k_THK, v_THK))
+        outs.append(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1))
+        start = stop
+    return torch.cat(outs)
 
 
 def _sdpa_padded(q_THK: torch.Tensor, k_THK: torch.Tensor, v_THK: torch.Tensor, layout: Layout) -> torch.Tensor:

@@ -26,7 +26,12 @@ def linear_gelu(x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
 
 
 def add_linear_(residual: torch.Tensor, x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
-    """residual + layer(x), summed into `residual` by the matrix product: no copy of the bias, no second array."""
+    """residual + layer(x), summed into `residual` by the matrix product: no copy of the bias, no second array.
+
+    Where gradients are recorded, the backward pass needs `residual` as it was, and the sum is a new array.
+    """
+    if torch.is_grad_enabled():
+        return residual + F.linear(x, layer.weight, layer.bias)
     residual += layer.bias
     return residual.addmm_(x, layer.weight.T)
 

@@ -31,15 +31,23 @@ class Rotary:
         return cls(angles_TJ.cos()[:, None], angles_TJ.sin()[:, None])
 
     def rotated_(self, qkv_T3HK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Queries, keys and values as views, queries and keys rotated in place."""
+        """Queries, keys and values as views, queries and keys rotated: in place, unless gradients are recorded."""
         q_THK, k_THK, v_THK = qkv_T3HK.unbind(1)
-        fused = fused_kernel(qkv_T3HK.device) if _fits(qkv_T3HK) else None
+        if torch.is_grad_enabled():
+            return self.rotated(q_THK), self.rotated(k_THK), v_THK
+        fused = fused_kernel(qkv_T3HK.device) if qkv_T3HK.is_cuda and qkv_T3HK.is_contiguous() else None
         if fused is not None:
             fused(qkv_T3HK, self.cos_T1J, self.sin_T1J)
         else:
             self.rotate_(q_THK)
             self.rotate_(k_THK)
         return q_THK, k_THK, v_THK
+
+    def rotated(self, x_THK: torch.Tensor) -> torch.Tensor:
+        """What `rotate_` makes of queries or keys, as a new array that gradients flow through."""
+        a_THJ, b_THJ = x_THK.chunk(2, dim=-1)
+        halves = (a_THJ * self.cos_T1J - b_THJ * self.sin_T1J, b_THJ * self.cos_T1J + a_THJ * self.sin_T1J)
+        return torch.cat(halves, dim=-1).to(x_THK.dtype)
 
     def rotate_(self, x_THK: torch.Tensor) -> None:
         """Rotates queries or keys in place: (a, b) -> (a cos - b sin, b cos + a sin) over the two halves."""
@@ -48,11 +56,6 @@ class Rotary:
         before_THJ = a_THJ.clone()
         a_THJ.mul_(cos_T1J).addcmul_(b_THJ, sin_T1J, value=-1.0)
         b_THJ.mul_(cos_T1J).addcmul_(before_THJ, sin_T1J)
-
-
-def _fits(qkv_T3HK: torch.Tensor) -> bool:
-    recorded = torch.is_grad_enabled() and qkv_T3HK.requires_grad
-    return qkv_T3HK.is_cuda and qkv_T3HK.is_contiguous() and not recorded
 
 
 @cache

@@ -17,6 +17,7 @@ from esmkit.models.tensorfiles import CONFIG, WEIGHTS, read_json, shards, unpick
 from esmkit.types import ModelShape
 
 EMBEDDED = Path(__file__).parent / "embedded"
+EMBEDDED_ORIGIN = "embedded"
 DOWNLOAD = "download.json"
 """In a downloaded folder: hub id, revision, and size and sha256 of every file as the hub reported them."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
@@ -50,8 +51,8 @@ class Source:
 
     @property
     def notice(self) -> str | None:
-        """One line to show to users of a model that is here for trying things out; None for all others."""
-        if not self.about:
+        """One line to show to users of the embedded model, which is here for trying things out; None for all others."""
+        if self.origin != EMBEDDED_ORIGIN:
             return None
         untrained = "" if self.about.get("trained") else ", and it is untrained: its answers mean nothing"
         return (
@@ -97,7 +98,7 @@ def find(name: str, settings: Settings) -> Source:
         WeightsError: it is not downloaded yet, or its files are incomplete or of another kind.
     """
     if name.casefold() == embedded_slug():
-        return _from_folder(EMBEDDED, slug=embedded_slug(), origin="embedded")
+        return _from_folder(EMBEDDED, slug=embedded_slug(), origin=EMBEDDED_ORIGIN)
     known = registry.checkpoint(name)
     path = Path(name).expanduser()
     if known is None and path.is_dir():

@@ -28,9 +28,9 @@ def temporary(path: Path) -> Path:
 
 def publish(temp: Path, path: Path) -> None:
     """Give a complete file its name, in one step, after its bytes are safe on the disk."""
-    _sync(temp)
+    sync(temp)
     temp.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def write_whole(path: Path, text: str, *, temp: Path | None = None) -> None:
@@ -49,7 +49,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is safe on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,0 +1,85 @@
+"""Progress of a training run on stderr: a bar in a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress as Bar
+
+LINE_EVERY_S = 30.0
+SMOOTHING = 0.98
+"""Share of the old value in the loss that is shown."""
+
+
+class TrainProgress:
+    """Shows the lines of a training log as they come.
+
+    Args:
+        enabled: False shows nothing.
+    """
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._console = Console(stderr=True)
+        self._enabled = enabled
+        self._live = enabled and self._console.is_terminal
+        self._started = self._last_line = time.perf_counter()
+        self._first = (0.0, 0)
+        self._loss: float | None = None
+        self._text = ""
+        self._bar = Bar(
+            TextColumn("esmkit"),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TextColumn("{task.description}"),
+            console=self._console,
+            transient=True,
+            disable=not self._live,
+            expand=True,
+        )
+        self._task = self._bar.add_task("", total=1.0)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def begin(self, share: float, tokens: int) -> None:
+        """The run starts, or goes on, from here: the clock of its pace starts now."""
+        self._first, self._started = (share, tokens), time.perf_counter()
+
+    def show(self, line: Mapping[str, Any], share: float) -> None:
+        """One line of the log, and the share of the budget that is used."""
+        if "perplexity" in line:
+            self._say(
+                f"step {line['step']:,}, {line['tokens']:,} tokens: validation perplexity "
+                f"{line['perplexity']:.3f}, accuracy {line['accuracy']:.1%}"
+            )
+            return
+        loss = line["loss"]
+        self._loss = loss if self._loss is None else SMOOTHING * self._loss + (1 - SMOOTHING) * loss
+        text = f"loss {self._loss:.3f}, {self._pace(line['tokens'], share)}"
+        self._bar.update(self._task, completed=share, description=text)
+        if not self._live and time.perf_counter() - self._last_line >= LINE_EVERY_S:
+            self._last_line = time.perf_counter()
+            self._say(f"step {line['step']:,}, {share:.1%}: {text}")
+
+    def _pace(self, tokens: int, share: float) -> str:
+        """Tokens per second of this process, and the time left at its pace."""
+        spent = max(1e-9, time.perf_counter() - self._started)
+        first_share, first_tokens = self._first
+        speed = f"{(tokens - first_tokens) / spent:,.0f} tokens/s"
+        left = spent * (1 - share) / max(1e-9, share - first_share)
+        return f"{speed}, {left / 60:.0f} min left" if left >= 90 else f"{speed}, {left:.0f} s left"
+
+    def _say(self, text: str) -> None:
+        if self._enabled:
+            self._console.print(f"esmkit: {text}", highlight=False)
