@@ -177,7 +177,7 @@ class _Parquet(Format):
 
 def _row_groups(parts: Sequence[Path]) -> Iterator[pa.Table]:
     for part in parts:
-        # A column piece by piece: by default all of a row group is read ahead, by threads that keep memory of their own.
+        # Piece by piece: by default whole row groups are read ahead, by threads that keep memory of their own.
         with pq.ParquetFile(part, buffer_size=_READ_BUFFER_BYTES, pre_buffer=False) as file:
             for number in range(file.num_row_groups):
                 yield file.read_row_group(number, use_threads=False)
