@@ -71,7 +71,7 @@ def _embed(counts: tuple[int, int], arguments: Namespace) -> dict[str, Any]:
     runs = {}
     options = ["--model", str(folder), "--device", "cpu", "--threads", str(arguments.threads), "--quiet", "--json"]
     with tempfile.TemporaryDirectory(prefix="esmkit-bench-") as scratch:
-        # The first run only brings libraries into the page cache: whether they are there changes what is mapped of them.
+        # The first run only brings libraries into the page cache: that decides how much of them is mapped.
         for count in (counts[0], *counts):
             fasta = write_fasta(short(proteins(), count), Path(scratch, f"{count}.fasta"))
             out = Path(scratch, f"{count}.parquet")
