@@ -26,7 +26,8 @@ def run(module: str, function: str, *, cores: int | None = None, **arguments: An
         cores: bind it to so many cores; None leaves all.
 
     Returns:
-        What it returned, with `peak_bytes`: the largest resident memory of that process.
+        What it returned, with `peak_bytes`: the largest resident memory of that process, and `mapped_bytes`: what of
+        it were pages of files (libraries) in the end, of which the page cache decides how many are there.
     """
     environment = dict(os.environ)
     if cores is not None:
@@ -39,12 +40,11 @@ def run(module: str, function: str, *, cores: int | None = None, **arguments: An
     return answer
 
 
-def peak_bytes() -> int:
-    """Largest resident memory of this process image; `ru_maxrss` would count that of the parent before exec, too."""
-    status = Path("/proc/self/status").read_text()
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
-    assert found, "Linux has VmHWM"
-    return int(found[1]) * 1024
+def memory() -> dict[str, int]:
+    """Resident memory of this process image; `ru_maxrss` would count that of the parent before exec, too."""
+    fields = {"peak_bytes": "VmHWM", "mapped_bytes": "RssFile"}
+    status = dict(re.findall(r"^(\w+):\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE))
+    return {name: int(status[field]) * 1024 for name, field in fields.items()}
 
 
 def _main() -> None:
@@ -52,7 +52,7 @@ def _main() -> None:
     if cores := os.environ.get("ESMKIT_BENCH_CORES"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(cores)])
     answer = getattr(importlib.import_module(module), function)(**json.loads(arguments))
-    print(json.dumps({**answer, "peak_bytes": peak_bytes()}))
+    print(json.dumps({**answer, **memory()}))
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def finished_shards(out: Path) -> dict[str, tuple[int, int]]:
     """inode and mtime of the shards that the manifest of an unfinished run lists."""
     folder = out if out.is_dir() else out.with_name(f".{out.name}.partial")
     try:
-        shards = json.loads((folder / "manifest.json").read_text())["shards"]
+        shards = json.loads((folder / "_manifest.json").read_text())["shards"]
         status = {shard["file"]: (folder / shard["file"]).stat() for shard in shards}
     except FileNotFoundError:
         return {}

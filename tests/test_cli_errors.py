@@ -69,6 +69,11 @@ def message(esmkit: Esmkit, *arguments: object, code: int = 2) -> str:
         ("attentions in.fasta --attention-layers 0 --out x.npz", "layer 0 is the input embedding"),
         ("embed in.fasta --model esm3 --out x.parquet", "no model is called 'esm3'"),
         ("embed in.fasta --device cuda:7 --out x.parquet", "device 'cuda:7' cannot be used here"),
+        (
+            "embed in.fasta --device quantum --out x.parquet",
+            "device 'quantum' cannot be used here (there is no such kind of device); choose auto, cpu, cuda, cuda:N or",
+        ),
+        ("embed in.fasta --model ./nodir --out x.parquet", "./nodir does not exist; give the folder of a checkpoint"),
         ("embed in.fasta --attention varlen --out x.parquet", "'varlen' needs CUDA"),
         ("embed in.fasta --out x --format xls", "no format is called 'xls'; choose one of: csv, hdf5"),
         ("embed in.fasta --out x.npz --format hdf5", "x.npz is the name of a npz file, but the format is hdf5"),

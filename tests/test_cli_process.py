@@ -49,7 +49,7 @@ def started_with_two_shards(folder: Path, *arguments: object) -> subprocess.Pope
 
 def finished_shards(folder: Path) -> list[str]:
     try:
-        return [shard["file"] for shard in json.loads((folder / "manifest.json").read_text())["shards"]]
+        return [shard["file"] for shard in json.loads((folder / "_manifest.json").read_text())["shards"]]
     except FileNotFoundError:
         return []
 

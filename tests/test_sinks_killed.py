@@ -142,8 +142,8 @@ def test_an_exception_leaves_finished_shards_and_no_half_file(name: str, tmp_pat
     folder = tmp_path / name if name == "run" else tmp_path / f".{name}.partial"
     suffix = ".parquet" if name == "run" else Path(name).suffix
     assert set(contents(folder)) == {
-        "manifest.json",
-        "failures.jsonl",
+        "_manifest.json",
+        "_failures.jsonl",
         f"shard-00000{suffix}",
         f"shard-00001{suffix}",
     }
@@ -187,7 +187,7 @@ def test_a_disk_too_full_to_assemble_is_an_error_and_keeps_the_shards(name: str,
     assert "File too large" in done.stderr
     folder, suffix = f".{name}.partial", Path(name).suffix
     assert set(contents(tmp_path)) == {
-        f"{folder}/manifest.json",
+        f"{folder}/_manifest.json",
         *(f"{folder}/shard-{i:05d}{suffix}" for i in range(20)),
     }
 
@@ -199,8 +199,8 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_file(name: str, tmp_path: Pa
     done = in_program(write_on_a_full_disk, out)
     assert done.returncode == 1, done.stderr
     assert "File too large" in done.stderr
-    assert set(contents(out)) == {"run/manifest.json"}
-    assert json.loads((out / "run" / "manifest.json").read_text())["shards"] == []
+    assert set(contents(out)) == {"run/_manifest.json"}
+    assert json.loads((out / "run" / "_manifest.json").read_text())["shards"] == []
 
 
 @pytest.mark.parametrize("name", ["run", "out.parquet"])

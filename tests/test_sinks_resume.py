@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from esmkit.errors import InvalidConfigError, InvalidInputError, InvalidSequenceError
@@ -36,7 +37,7 @@ def test_a_damaged_shard_alone_is_made_again(damage: str, tmp_path: Path) -> Non
     elif damage == "deleted":
         shard.unlink()
     else:
-        (out / "failures.jsonl").unlink()
+        (out / "_failures.jsonl").unlink()
     computed: list[int] = []
     run(out, computed=computed)
     failed = [i // 4 for i in range(20) if i % 7 == 3]
@@ -63,7 +64,7 @@ def test_failures_are_listed_in_input_order_with_their_errors(tmp_path: Path) ->
 def test_the_manifest_says_what_made_the_run_and_what_is_in_it(tmp_path: Path) -> None:
     out = tmp_path / "run"
     run(out)
-    manifest = json.loads((out / "manifest.json").read_text())
+    manifest = json.loads((out / "_manifest.json").read_text())
     shards = manifest.pop("shards")
     assert manifest == {
         "esmkit_run": 1,
@@ -81,7 +82,13 @@ def test_the_manifest_says_what_made_the_run_and_what_is_in_it(tmp_path: Path) -
         "counts": {"records": 20, "residues": 51, "failures": 3},
     }
     assert [shard["first"] for shard in shards] == [0, 4, 8, 12, 16]
-    assert {path.name for path in out.iterdir()} == {"manifest.json", "failures.jsonl", *(s["file"] for s in shards)}
+    assert {path.name for path in out.iterdir()} == {"_manifest.json", "_failures.jsonl", *(s["file"] for s in shards)}
+
+
+def test_a_directory_reads_as_one_table_beside_its_manifest_and_failures(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run(out).failures == 3
+    assert pq.read_table(out)["index"].to_pylist() == [i for i in range(20) if i % 7 != 3]
 
 
 @pytest.mark.parametrize("finished", [False, True], ids=["unfinished", "finished"])
@@ -193,7 +200,7 @@ def test_overwrite_keeps_the_old_file_until_the_new_one_is_ready(tmp_path: Path)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("name", ["notes.txt", "shard-00000.parquet", "manifest.json", "sub/notes.txt"])
+@pytest.mark.parametrize("name", ["notes.txt", "shard-00000.parquet", "_manifest.json", "sub/notes.txt"])
 def test_a_directory_that_is_not_ours_stays_as_it_is(name: str, overwrite: bool, tmp_path: Path) -> None:
     mine = tmp_path / "run" / name
     mine.parent.mkdir(parents=True)
@@ -210,7 +217,7 @@ def test_files_of_the_user_in_a_directory_of_ours_survive_overwrite(tmp_path: Pa
     for name in mine:
         (out / name).write_text("mine")
     run(out, RECORDS[:3], arguments={}, overwrite=True)
-    assert set(contents(out)) == {"manifest.json", "shard-00000.parquet", *mine}
+    assert set(contents(out)) == {"_manifest.json", "shard-00000.parquet", *mine}
 
 
 @pytest.mark.parametrize("name", ["out.parquet", "out.parquet.failures.jsonl", "out.parquet.manifest.json"])

@@ -127,7 +127,7 @@ def test_a_lost_doubled_or_misplaced_answer_is_an_error(indices: list[int], mess
 
     with open_here(tmp_path / "run") as target, pytest.raises(InternalError, match=message):
         answer_wrongly(target)
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"manifest.json"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"_manifest.json"}
 
 
 def test_steps_out_of_order_are_errors(tmp_path: Path) -> None:

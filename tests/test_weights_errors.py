@@ -236,8 +236,15 @@ def test_hub_id_that_is_not_downloaded_says_how_to_get_it(tmp_path: Path) -> Non
 
 
 def test_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"nothing\.pt does not exist"):
+    with pytest.raises(UnknownModelError, match=r"nothing\.pt does not exist; give the folder of a checkpoint"):
         load_path(tmp_path / "nothing.pt")
+    with pytest.raises(UnknownModelError, match=r"^\./nodir does not exist"):
+        load_path("./nodir")
+
+
+def test_empty_name_is_no_model_and_not_the_folder_one_stands_in() -> None:
+    with pytest.raises(UnknownModelError, match="no model is called ''"):
+        load_path("")
 
 
 def test_unknown_name_lists_the_choices_nearest_first(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from rich.progress import Progress as Bar
 
 from esmkit.alphabet import num_residues
 from esmkit.errors import EsmkitError
-from esmkit.types import Failure, Record
+from esmkit.types import Record
 
 LINE_EVERY_S = 10.0
-Records = Callable[[], Iterator[Record | Failure]]
+Records = Callable[[], Iterator[Record]]
 
 
 class Progress:
@@ -125,12 +125,11 @@ class Progress:
         except EsmkitError:
             return  # the run itself meets the same error and reports it
 
-    def _count_tokens(self, records: Iterable[Record | Failure]) -> int | None:
+    def _count_tokens(self, records: Iterable[Record]) -> int | None:
         total = 0
         for record in records:
             if self._stopped.is_set():
                 return None
-            if isinstance(record, Record):
-                length = num_residues(record.sequence)
-                total += (length + 2) * ((not all(self._masked)) + length * any(self._masked))
+            length = num_residues(record.sequence)
+            total += (length + 2) * ((not all(self._masked)) + length * any(self._masked))
         return total

@@ -69,7 +69,7 @@ def execute(
     job = _Job(run, model, build(output_names, model.shape, options), options, observer, asked or {})
     started = time.perf_counter()
     masks = [output.masks for output in job.outputs]
-    with Progress(job.records, masks, enabled=not run.quiet, countable=_is_readable_twice(run)) as progress:
+    with Progress(job.source, masks, enabled=not run.quiet, countable=_is_readable_twice(run)) as progress:
         summary = job.to_files(progress) if run.out is not None else job.to_screen(progress, printer)
     summary.report(time.perf_counter() - started, quiet=run.quiet, json=run.json and run.out is not None)
     return SOME_FAILED if summary.failures else OK
@@ -121,20 +121,18 @@ class _Job:
     observer: Observer | None
     asked: Mapping[str, str]
 
-    def records(self) -> Iterator[Record | Failure]:
-        """The input from its start, ids checked."""
+    def source(self) -> Iterator[Record]:
+        """The input from its start."""
         run = self.run
-        records = (
-            from_sequences(run.sequence)
-            if run.sequence
-            else open_records(
-                run.source,
-                format=run.input_format,
-                id_column=run.id_column,
-                sequence_column=run.sequence_column,
-            )
+        if run.sequence:
+            return from_sequences(run.sequence)
+        return open_records(
+            run.source, format=run.input_format, id_column=run.id_column, sequence_column=run.sequence_column
         )
-        return check_unique(records, on_error=run.on_error)
+
+    def records(self) -> Iterator[Record | Failure]:
+        """The same with ids checked."""
+        return check_unique(self.source(), on_error=self.run.on_error)
 
     def to_files(self, progress: Progress) -> RunSummary:
         """Shards or one file at --out."""

@@ -103,13 +103,19 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
+    except RuntimeError:
+        raise _unusable(name, "there is no such kind of device") from None
+    try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidConfigError(
-            f"device {name!r} cannot be used here ({reason}); choose auto, cpu, cuda or cuda:N", setting="device"
-        ) from error
+        raise _unusable(name, str(error).splitlines()[0]) from error
     return device
+
+
+def _unusable(name: str, reason: str) -> InvalidConfigError:
+    return InvalidConfigError(
+        f"device {name!r} cannot be used here ({reason}); choose auto, cpu, cuda, cuda:N or mps", setting="device"
+    )
 
 
 class Model:

@@ -77,8 +77,12 @@ def _are_new(chunk: list[Record], runs: list[_Digests]) -> list[bool]:
 def _add(digests: _Digests, runs: list[_Digests]) -> None:
     """Keep the runs sorted, few, and each more than twice as long as the next: every id is merged O(log n) times."""
     while runs and len(runs[-1]) <= 2 * len(digests):
-        digests = np.concatenate([runs.pop(), digests])
-        digests.sort(kind="stable")
+        merged = runs.pop()
+        first_new = len(merged)
+        merged.resize(first_new + len(digests), refcheck=False)  # in place, as the sort is: nothing is held twice
+        merged[first_new:] = digests
+        merged.sort()
+        digests = merged
     if len(digests):
         runs.append(digests)
 

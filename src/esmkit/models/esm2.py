@@ -31,9 +31,8 @@ class Esm2(nn.Module):
         super().__init__()
         self.shape = shape
         # nn.Embedding would call normal_, which on the meta device imports torch._dynamo: a second, and 60 MB.
-        self.embedding = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
-            torch.rand(VOCABULARY, shape.width), freeze=False
-        )
+        values = torch.rand(VOCABULARY, shape.width)
+        self.embedding = nn.Embedding.from_pretrained(values, freeze=False)  # type: ignore[no-untyped-call]
         self.blocks = nn.ModuleList(Block(shape.width, shape.num_heads) for _ in range(shape.num_layers))
         self.final_norm = nn.LayerNorm(shape.width, eps=NORM_EPS)
         self.lm_head = LMHead(shape.width, VOCABULARY)

@@ -97,6 +97,8 @@ def find(name: str, settings: Settings) -> Source:
         UnknownModelError: there is no such model.
         WeightsError: it is not downloaded yet, or its files are incomplete or of another kind.
     """
+    if not name:
+        raise _unknown(name)
     if name.casefold() == embedded_slug():
         return _from_folder(EMBEDDED, slug=embedded_slug(), origin=EMBEDDED_ORIGIN)
     known = registry.checkpoint(name)
@@ -106,8 +108,8 @@ def find(name: str, settings: Settings) -> Source:
     if known is None and path.is_file():
         return _from_fair_esm(path)
     if known is None and (not _HUB_ID.fullmatch(name) or name.startswith(".")):
-        if path.suffix or len(path.parts) > 1:
-            raise WeightsError(f"{path} does not exist: no folder and no .pt file", path=str(path))
+        if path.suffix or "/" in name:
+            raise _no_path(name)
         raise _unknown(name)
     folder = folder_of(name, settings)
     if not folder.is_dir():
@@ -210,6 +212,16 @@ def _not_downloaded(slug: str, folder: Path, *, is_public: bool) -> WeightsError
         path=str(folder),
         expected="a downloaded model",
         found="nothing",
+    )
+
+
+def _no_path(name: str) -> UnknownModelError:
+    slugs = [embedded_slug(), *(known.slug for known in registry.checkpoints())]
+    return UnknownModelError(
+        f"{name} does not exist; give the folder of a checkpoint (config.json and weights), a fair-esm .pt file, or "
+        f"one of {', '.join(slugs)}",
+        name=name,
+        choices=slugs,
     )
 
 

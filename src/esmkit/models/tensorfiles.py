@@ -89,7 +89,10 @@ def shards(index: Path) -> list[str]:
 def unreadable(path: Path, error: Exception) -> WeightsError:
     """The error for a file that cannot be used."""
     if isinstance(error, FileNotFoundError):
-        return WeightsError(f"{path} does not exist", path=str(path))
+        return WeightsError(
+            f"{path} does not exist; a model is a folder of config.json and weights, or a fair-esm .pt file",
+            path=str(path),
+        )
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return WeightsError(
         f"{path} cannot be read: {reason}. It is truncated, damaged or of another kind; fetch it again",

@@ -1,4 +1,4 @@
-"""failures.jsonl: the records without an answer, one JSON object per line, in order of index."""
+"""_failures.jsonl: the records without an answer, one JSON object per line, in order of index."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from esmkit.types import Failure
 
 
 def replace_failures(path: Path, *, first: int, stop: int | None, failures: Iterable[Failure]) -> None:
-    """Rewrite failures.jsonl: the lines of records `first` to `stop` (exclusive; None: to the end) become `failures`.
+    """Rewrite _failures.jsonl: the lines of records `first` to `stop` (exclusive; None: to the end) become `failures`.
 
     One pass over the file, in order of index; without any failure there is no file.
     """
@@ -41,7 +41,7 @@ def replace_failures(path: Path, *, first: int, stop: int | None, failures: Iter
 
 
 def failure_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(record index, line) of a failures.jsonl, nothing when there is none."""
+    """(record index, line) of a _failures.jsonl, nothing when there is none."""
     if path.exists():
         with path.open(encoding="utf-8") as file:
             for line in file:

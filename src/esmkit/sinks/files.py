@@ -12,8 +12,9 @@ from pathlib import Path
 
 from esmkit.errors import InvalidConfigError
 
-MANIFEST, FAILURES, LOCK = "manifest.json", "failures.jsonl", ".lock"
-_OURS = re.compile(r"shard-\d{5,}\.\w+|\.(shard-\d{5,}\.\w+|assembled\.\w+|manifest\.json|failures\.jsonl)\.tmp")
+MANIFEST, FAILURES, LOCK = "_manifest.json", "_failures.jsonl", ".lock"
+"""In a folder of shards. pyarrow, pandas and Spark skip such names when they read the folder as one table."""
+_OURS = re.compile(r"shard-\d{5,}\.\w+|\.(shard-\d{5,}\.\w+|assembled\.\w+|_manifest\.json|_failures\.jsonl)\.tmp")
 
 
 def shard_name(number: int, suffix: str) -> str:

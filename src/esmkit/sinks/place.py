@@ -33,7 +33,7 @@ class Place:
 
     def sidecar(self, name: str) -> Path:
         """Where the manifest or the failures of a complete run stand, beside a single file or in the directory."""
-        return self.out.with_name(f"{self.out.name}.{name}") if self.single else self.folder / name
+        return self.out.with_name(f"{self.out.name}.{name.removeprefix('_')}") if self.single else self.folder / name
 
     def claim(self, identity: Mapping[str, Any], *, overwrite: bool) -> Manifest:
         """The manifest to go on with: that of the run held here, or a new one.
