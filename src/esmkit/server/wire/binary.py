@@ -135,4 +135,8 @@ def _keyed(items: Items) -> dict[str, Array]:
     return {f"{index}/{name}": array for index, item in enumerate(items) for name, array in item.items()}
 
 
-_WRITERS: Mapping[str, Callable[[Items, str], bytes | memoryview]] = {ARROW: _arrow, NPZ: _npz, SAFETENSORS: _safetensors}
+_WRITERS: Mapping[str, Callable[[Items, str], bytes | memoryview]] = {
+    ARROW: _arrow,
+    NPZ: _npz,
+    SAFETENSORS: _safetensors,
+}
