@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -200,14 +203,32 @@ def test_a_gpu_gets_flash_attention_where_it_can_run(
     assert attention.choose_backend("auto", torch.device("cuda"), dtype, head_dim) == expected
 
 
-@pytest.mark.parametrize("fused", [True, False])
-def test_linear_gelu_equals_the_plain_expression(fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not fused:
-        monkeypatch.setattr(linear, "_fused", lambda: None)
+@pytest.mark.parametrize("gradients", [True, False])
+def test_linear_gelu_equals_the_plain_expression(gradients: bool) -> None:
     layer, x = torch.nn.Linear(32, 48), torch.randn(70, 32)
-    with torch.inference_mode():
+    with torch.set_grad_enabled(gradients):
         expected = torch.nn.functional.gelu(layer(x))
         torch.testing.assert_close(linear.linear_gelu(x, layer), expected, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs malloc_trim and /proc")
+def test_batches_of_ever_new_sizes_leave_no_memory_behind() -> None:
+    up, down = torch.nn.Linear(320, 1280), torch.nn.Linear(1280, 320)
+
+    def live_bytes() -> int:
+        ctypes.CDLL(None).malloc_trim(0)  # what is free but kept would blur what is held
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def run(num_rows: int) -> None:
+        x = torch.ones(num_rows, 320)
+        linear.add_linear_(x, linear.linear_gelu(x, up), down)
+
+    with torch.inference_mode():
+        run(400)
+        before = live_bytes()
+        for num_rows in range(200, 400):
+            run(num_rows)
+    assert live_bytes() - before < 40e6  # a product that keeps something per size adds over 100 MB
 
 
 def test_add_linear_is_the_residual_sum() -> None:
