@@ -136,7 +136,7 @@ class ServedProcess:
         return [int(pid) for pid in listed.split()]
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+def until(condition: Callable[[], bool], timeout_s: float = 300.0) -> None:
     """Waits until a condition holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():

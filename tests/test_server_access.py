@@ -238,6 +238,33 @@ def test_large_answers_are_refused_or_wait_their_turn(model: Model, tmp_path: Pa
         assert api.loop.run(several()) == [200, 200, 429]
 
 
+def test_bodies_share_the_memory_while_they_are_sent(model: Model, tmp_path: Path) -> None:
+    may_end = asyncio.Event()
+    begun = 0
+
+    async def slow() -> Any:
+        nonlocal begun
+        yield b" " * 60_000
+        begun += 1
+        await may_end.wait()
+        yield b'{"items": [{"sequence": "MKT"}]}'
+
+    async def two() -> list[Any]:
+        async with api.client() as client:
+            path, headers = f"/api/v3/{SLUG}/encode", {"Content-Type": "application/json"}
+            first = asyncio.create_task(client.post(path, content=slow(), headers=headers))
+            while not begun:
+                await asyncio.sleep(0.01)
+            second = await client.post(path, content=slow(), headers=headers)
+            may_end.set()
+            return [await first, second, await client.post(path, content=slow(), headers=headers)]
+
+    with Api(model, tmp_path, max_answers_bytes=100_000) as api:
+        answers = api.loop.run(two())
+        assert [answer.status_code for answer in answers] == [200, 429, 200]
+        assert int(answers[1].headers["retry-after"]) >= 1
+
+
 def test_rates_that_cannot_be_counted_are_refused_at_start(model: Model, tmp_path: Path) -> None:
     with pytest.raises(InvalidConfigError, match="limits_storage_url"):
         Api(model, tmp_path, limits_storage_url="nonsense://")

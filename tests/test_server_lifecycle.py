@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ import pytest
 
 from esmkit.engine import load
 from esmkit.errors import ModelExecutionError, WeightsError
+from esmkit.server import process
 from esmkit.server.process import ServerProcess
+from tests.server_process import raw_post
 from tests.server_stand_in import SLUG, Api
 
 
@@ -165,6 +168,35 @@ def test_no_signal_is_lost_at_the_start(api: Api, monkeypatch: pytest.MonkeyPatc
     assert time.monotonic() - started < 20
     assert closed == 1
     assert server.failure is None
+
+
+def test_who_keeps_a_stopping_server_waiting_gets_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "WRITE_S", 1)
+    answers: list[bytes] = []
+
+    def act(url: str) -> None:
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30) as connection:
+            connection.sendall(raw_post(f"/api/v3/{SLUG}/encode", b"{", length=9))
+            time.sleep(0.5)  # it reads the body when the signal comes
+            terminate()
+            answers.append(connection.recv(65_536))
+
+    meanwhile(served(api), act)
+    assert answers[0].startswith(b"HTTP/1.1 503 ")
+
+
+@pytest.mark.parametrize(("trusted", "client"), [("127.0.0.1", "1.2.3.4"), ("10.9.9.9", "127.0.0.1")])
+def test_only_trusted_proxies_say_who_asks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, trusted: str, client: str
+) -> None:
+    def act(url: str) -> None:
+        httpx.get(f"{url}/", headers={"X-Forwarded-For": "6.6.6.6, 1.2.3.4"})
+        terminate()
+
+    caplog.set_level("INFO", "esmkit.access")
+    with Api(load(SLUG), tmp_path, port=0, trusted_proxies=trusted) as api:
+        meanwhile(served(api), act)
+    assert [record.fields["client"] for record in caplog.records if record.name == "esmkit.access"] == [client]  # type: ignore[attr-defined]
 
 
 def test_usage_is_written_before_the_end(api: Api) -> None:

@@ -18,7 +18,7 @@ from esmkit.types import Record, Result
 
 PROBE = "MKTAYIAKQRQISFVKSHFSRQ"
 _DEADLINE_S = 30.0
-_FRESH_S = 15.0
+_FRESH_S = 5.0
 
 
 class Status:
