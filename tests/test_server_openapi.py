@@ -24,7 +24,6 @@ SERVICE_ROUTES = {
     "/api/usage",
     "/api/users/me",
     "/api/v1/{slug}/knowledge",
-    "/console/api/account-context",
     "/health/live",
     "/health/ready",
     "/metrics",

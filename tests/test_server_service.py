@@ -100,12 +100,6 @@ def test_knowledge_of_others_is_a_404_and_no_model_call(api: Api) -> None:
     assert api.request("OPTIONS", "/api/v1/esm2/knowledge").headers["allow"] == "GET, HEAD"
 
 
-def test_account_context_is_the_personal_one(api: Api) -> None:
-    context = api.get("/console/api/account-context/").json()
-    assert (context["account_type"], context["environment_id"]) == ("user", None)
-    assert context["account_details"]["name"] == "anonymous"
-
-
 @pytest.mark.parametrize(
     "path", ["/", "/health/live", "/docs", "/openapi.json", "/metrics", f"/api/v3/schema/{SLUG}/encode/", "/nothing"]
 )

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from esmkit.server.answers import json_response
 from esmkit.server.auth import Caller, identify
 from esmkit.server.calls import trace_of
-from esmkit.server.service_docs import AccountContext, Usage, User, answered
+from esmkit.server.service_docs import Usage, User, answered
 from esmkit.server.services import Services, services
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -64,24 +64,6 @@ async def users_me(request: Request) -> Response:
         "get_curr_month_dollars_billed": 0.0,
         "usage_plan": "esmkit",
         "workspace_budget": None,
-    }
-    return json_response(content)
-
-
-@router.get(
-    "/console/api/account-context",
-    summary="The account that BioLM's clients work in",
-    **answered(AccountContext, 401),
-)
-async def account_context(request: Request) -> Response:
-    """Always the personal account of the key: there are no organisations and environments here."""
-    _, caller = await _caller(request)
-    name = _name(caller)
-    content = {
-        "account_type": "user",
-        "account_id": None,
-        "account_details": {"name": name, "slug": name},
-        "environment_id": None,
     }
     return json_response(content)
 

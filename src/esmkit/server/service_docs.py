@@ -161,22 +161,6 @@ class User(Shown):
     workspace_budget: float | None = Field(description="null.")
 
 
-class AccountDetails(Shown):
-    """The account that pays elsewhere."""
-
-    name: str = Field(description="Name of the key, or anonymous.")
-    slug: str = Field(description="The same.")
-
-
-class AccountContext(Shown):
-    """The account that BioLM's clients work in: always the personal one of the key."""
-
-    account_type: Literal["user"] = Field(description="There are no organisations here.")
-    account_id: int | None = Field(description="null.")
-    account_details: AccountDetails = Field(description="The account by name.")
-    environment_id: int | None = Field(description="null: there are no environments here.")
-
-
 class UsageTotals(Shown):
     """Sums over all rows."""
 
@@ -287,12 +271,6 @@ EXAMPLES: dict[str, Any] = {
         "get_curr_month_dollars_billed": 0.0,
         "usage_plan": "esmkit",
         "workspace_budget": None,
-    },
-    "account_context": {
-        "account_type": "user",
-        "account_id": None,
-        "account_details": {"name": "laboratory", "slug": "laboratory"},
-        "environment_id": None,
     },
     "usage": {
         "key": "laboratory",
