@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # benches is no part of the wheel
 
-from benches import flops, machine, numerics, policies, proteins, report, results, timing  # noqa: E402
+from benches import flops, load, machine, numerics, policies, proteins, report, results, timing  # noqa: E402
 from benches.targets import targets  # noqa: E402
 
 CPU_RUN = {
@@ -77,8 +77,33 @@ GPU = {
     },
 }
 
+TREND = {"first_bytes": 4e8, "last_bytes": 4.4e8, "growth": 1.1, "slope_bytes_per_min": 2**20, "peak_bytes": 4.5e8}
+KIND = {"bytes": 2e6, "received_s": 0.003, "read_s": 0.004, "computed_s": 0.2, "ratio": 21.0}
+HTTP = {
+    **ORIGIN,
+    "parts": {
+        "rate": {
+            "weights": "random",
+            "sequences": {"count": 100, "residues": 27_000},
+            "clients": 64,
+            "checks": [],
+            "engine_residues_per_s": 12_000,
+            "residues_per_s": 11_000,
+            "share": 0.917,
+            "share_with_clients_elsewhere": 0.92,
+            "processor_s": {"clients": 0.01, "server": 0.1},
+            "latency_s": {"p50": 1.5},
+            "cached": {"requests_per_s": 1300.0},
+        },
+        "answers": {"8m": {"width": 320, "items": 8, "residues": 2117, "kinds": {"arrow, float32": KIND}}},
+        "memory": {
+            "minutes": 10, "clients": 64, "requests": 9, "per_residue_every": 8, "roles": {"runner": TREND}
+        },
+    },
+}  # fmt: skip
 
-@pytest.mark.parametrize("module", [flops, machine, numerics, policies, timing])
+
+@pytest.mark.parametrize("module", [flops, load, machine, numerics, policies, timing])
 def test_examples_in_docstrings_hold(module: Any) -> None:
     outcome = doctest.testmod(importlib.import_module(module.__name__))
     assert outcome.attempted > 0
@@ -185,6 +210,16 @@ def test_page_shows_measured_numbers_and_notes() -> None:
     assert page.endswith("## Notes\n\ntried this\n")
 
 
+def test_page_shows_the_parts_of_the_server_benchmark_that_were_measured() -> None:
+    page = report.render({"http": HTTP}, "")
+    assert "| processor time of the server per request | 1.00 ms |" in page
+    assert "| 320, 8 sequences of 2,117 residues | arrow, float32 | 2.0 | 3.0 ms | 4.0 ms | 21.0x | 200 ms |" in page
+    assert "| runner | 381.5 | 419.6 | 429.2 | +1.000 |" in page
+    assert "### One short sequence" not in page
+    verdicts = {target.what: target.verdict for target in targets({"http": HTTP}) if target.what.startswith("HTTP")}
+    assert list(verdicts.values()) == ["floor met", "not measured", "goal met", "**not met**"]
+
+
 def test_page_without_a_gpu_says_so_and_how_to_measure_one() -> None:
     page = report.render({"cpu": CPU}, "")
     assert "No GPU was at hand" in page
@@ -198,12 +233,13 @@ def test_newest_result_of_a_kind_wins(tmp_path: Path) -> None:
     assert results.newest("cpu", tmp_path) is None
 
 
-def test_models_measured_one_by_one_come_together_unless_commit_or_machine_differ(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["models", "parts"])
+def test_what_was_measured_one_by_one_come_together_unless_commit_or_machine_differ(key: str, tmp_path: Path) -> None:
     for number, (model, commit, processor) in enumerate(
         [("8m", "new", "x"), ("35m", "old", "x"), ("150m", "new", "y"), ("8m", "new", "x"), ("650m", "new", "x")]
     ):
-        result = {"date": str(number), "commit": commit, "machine": {"processor": processor}, "models": {model: number}}
+        result = {"date": str(number), "commit": commit, "machine": {"processor": processor}, key: {model: number}}
         (tmp_path / f"{number}-cpu-x.json").write_text(json.dumps(result))
     newest = results.newest("cpu", tmp_path)
     assert newest is not None
-    assert newest["models"] == {"8m": 3, "650m": 4}
+    assert newest[key] == {"8m": 3, "650m": 4}
