@@ -20,7 +20,7 @@ from esmkit.cli.progress import Progress
 from esmkit.cli.summary import RunSummary
 from esmkit.config import Settings
 from esmkit.engine import Model, load
-from esmkit.engine.budget import shard_residues
+from esmkit.engine.budget import give_back_freed, shard_residues
 from esmkit.errors import InvalidConfigError
 from esmkit.inputs import check_unique, from_sequences, open_records
 from esmkit.outputs import Output, OutputOptions, build
@@ -155,6 +155,7 @@ class _Job:
                 for item in self._results(shard.records, progress):
                     shard.write(item)
                 shard.commit()
+                give_back_freed()
             done = target.finish()
         return RunSummary.of_files(done, progress.residues)
 

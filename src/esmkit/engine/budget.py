@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -43,6 +45,12 @@ def free_bytes(device: torch.device) -> int:
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's own, ready for use
         return torch.cuda.mem_get_info(device)[0] + cached
     return min(_available_bytes(), _cgroup_free_bytes())
+
+
+def give_back_freed() -> None:
+    """Hands freed memory to the system: glibc keeps it for each thread apart, and a long run has many, one by one."""
+    with suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _available_bytes() -> int:
