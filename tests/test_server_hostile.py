@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedProcess]:
     """Short of patience, and of memory for answers."""
     patience = ("--header-timeout-s", "1", "--body-timeout-s", "1", "--write-timeout-s", "2", "--threads", "1")
     folder = tmp_path_factory.mktemp("hostile")
-    with ServedProcess(folder, *patience, "--max-answers-bytes", str(24 * MB)) as running, running.client() as client:
+    with ServedProcess(folder, *patience, "--max-answers-bytes", str(40 * MB)) as running, running.client() as client:
         client.post(V3, json=items("MKT"))
         yield running
         assert [line for line in running.log() if "exception" in line] == []
@@ -195,14 +195,14 @@ def test_a_connection_does_not_live_on_a_body_that_nobody_reads(server: ServedPr
 
 
 def test_clients_that_do_not_read_take_bounded_memory_and_are_dropped(server: ServedProcess) -> None:
-    body = json.dumps(items(PROTEIN[:20] * 100, include=["per_token"])).encode()  # an answer of 3 MB
+    body = json.dumps(items(*[PROTEIN[:20] * 50] * 8, include=["per_token"])).encode()  # an answer of 11 MB
     before, codes = server.resident_bytes(), []
     with ExitStack() as clients:
-        for _ in range(40):
+        for _ in range(16):
             client = clients.enter_context(server.connect(raw_post(V3, body), receive_bytes=4096))
             codes.append(client.recv(12))  # its answer is ready
         assert set(codes) <= {b"HTTP/1.1 200", b"HTTP/1.1 429"}
-        assert server.resident_bytes() - before < 80 * MB, "40 answers would take 120 MB and more"
+        assert server.resident_bytes() - before < 80 * MB, "16 answers would take 180 MB"
         until(lambda: server.metrics()["esmkit_http_requests_in_flight"] == 1)
     with server.client() as client:
         assert client.post(V3, json=items("MKT")).status_code == 200
