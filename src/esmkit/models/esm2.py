@@ -30,7 +30,7 @@ class Esm2(nn.Module):
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
         self.shape = shape
-        # nn.Embedding would call normal_, which on the meta device imports torch._dynamo: a second, and 60 MB.
+        # nn.Embedding would call normal_, which on the meta device imports torch._dynamo: 1 s and more, and 76 MB.
         values = torch.rand(VOCABULARY, shape.width)
         self.embedding = nn.Embedding.from_pretrained(values, freeze=False)  # type: ignore[no-untyped-call]
         self.blocks = nn.ModuleList(Block(shape.width, shape.num_heads) for _ in range(shape.num_layers))
