@@ -17,6 +17,7 @@ from esmkit.server.errors import (
 )
 
 ENCODINGS = ("gzip", "zstd")
+INFLATED_AT_ONCE = 1 << 16
 
 
 async def read_json_body(request: Request, *, max_bytes: int, timeout_s: float, take: Callable[[int], None]) -> bytes:
@@ -65,12 +66,14 @@ def inflate(raw: bytes, encoding: str, max_bytes: int) -> bytes:
 
     try:
         with pa.input_stream(pa.py_buffer(raw), compression=encoding) as stream:
-            text: bytes = stream.read(max_bytes + 1)
+            text = bytearray()
+            while len(text) <= max_bytes and (piece := stream.read(INFLATED_AT_ONCE)):
+                text += piece
     except OSError:
         raise InvalidRequestError([Issue((), f"the body is damaged or no {encoding}", "body_encoding")]) from None
     if len(text) > max_bytes:
         raise _too_large(max_bytes)
-    return text
+    return bytes(text)
 
 
 async def _read(request: Request, max_bytes: int, take: Callable[[int], None]) -> bytes:
