@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -211,24 +211,17 @@ def test_linear_gelu_equals_the_plain_expression(gradients: bool) -> None:
         torch.testing.assert_close(linear.linear_gelu(x, layer), expected, atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs malloc_trim and /proc")
-def test_batches_of_ever_new_sizes_leave_no_memory_behind() -> None:
-    up, down = torch.nn.Linear(320, 1280), torch.nn.Linear(1280, 320)
-
-    def live_bytes() -> int:
-        ctypes.CDLL(None).malloc_trim(0)  # what is free but kept would blur what is held
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    def run(num_rows: int) -> None:
-        x = torch.ones(num_rows, 320)
-        linear.add_linear_(x, linear.linear_gelu(x, up), down)
-
-    with torch.inference_mode():
-        run(400)
-        before = live_bytes()
-        for num_rows in range(200, 400):
-            run(num_rows)
-    assert live_bytes() - before < 40e6  # a product that keeps something per size adds over 100 MB
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_no_batch_goes_through_onednn_which_keeps_memory_for_every_size() -> None:
+    answer = "import esmkit; print(esmkit.load(device='cpu').logits('MKTAYIAKQR').shape)"
+    control = "import torch; torch.nn.functional.gelu(torch.ones(9, 9))"
+    shown = []
+    for code in (answer, control):
+        environment = {**os.environ, "ONEDNN_VERBOSE": "2"}
+        run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        shown.append(run.stdout)
+    assert shown[0] == "(10, 20)\n"
+    assert ",exec," in shown[1]
 
 
 def test_add_linear_is_the_residual_sum() -> None:

@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from esmkit.layers.block import NORM_EPS
+from esmkit.layers.linear import linear_gelu
 
 
 class LMHead(nn.Module):
@@ -24,7 +25,7 @@ class LMHead(nn.Module):
 
     def forward(self, x_TD: torch.Tensor, embedding_VD: torch.Tensor) -> torch.Tensor:
         """Logits [T, V]; the decoder is tied to the token embedding."""
-        return F.linear(self.norm(F.gelu(self.dense(x_TD))), embedding_VD, self.bias)
+        return F.linear(self.norm(linear_gelu(x_TD, self.dense)), embedding_VD, self.bias)
 
 
 class ContactHead(nn.Module):
