@@ -64,8 +64,8 @@ def _feed_forward(width: int, num_tokens: int, rounds: int) -> dict[str, float]:
         {
             "as it is": lambda: linear.add_linear_(residual, linear.linear_gelu(x, up), down),
             "plain torch": lambda: residual + down(F.gelu(up(x))),
-            "GELU not in place": lambda: linear.add_linear_(residual, F.gelu(up(x)), down),
-            "GELU by oneDNN": lambda: linear.add_linear_(
+            "GELU by oneDNN, not in place": lambda: linear.add_linear_(residual, F.gelu(up(x)), down),
+            "GELU by oneDNN inside the product": lambda: linear.add_linear_(
                 residual, fused(x, up.weight, up.bias, "gelu", [], "none"), down
             ),
             "residual by oneDNN": lambda: fused.binary(
