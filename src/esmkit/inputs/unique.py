@@ -1,4 +1,4 @@
-"""Every record needs an id of its own: checked on the fly for millions of records, in about 16 bytes for each."""
+"""Every record needs an id of its own: checked on the fly for millions of records, in about 9 bytes for each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from esmkit.errors import EsmkitError, InvalidRecordError
 from esmkit.types import Failure, Record
 
 _CHUNK_RECORDS = 512
+_SHORT_RUN = 1 << 17
+"""Digests that are always merged: a megabyte."""
 _Digests = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -75,8 +77,12 @@ def _are_new(chunk: list[Record], runs: list[_Digests]) -> list[bool]:
 
 
 def _add(digests: _Digests, runs: list[_Digests]) -> None:
-    """Keep the runs sorted, few, and each more than twice as long as the next: every id is merged O(log n) times."""
-    while runs and len(runs[-1]) <= 2 * len(digests):
+    """Keeps the runs sorted, and a few dozen at most, without ever copying more than an eighth of them at once.
+
+    Runs of like length are merged, so that every id is merged O(log n) times, up to a sixteenth of all.
+    """
+    longest = max(_SHORT_RUN, sum(map(len, runs)) // 16)
+    while runs and len(runs[-1]) <= 2 * len(digests) and len(runs[-1]) + len(digests) <= longest:
         merged = runs.pop()
         first_new = len(merged)
         merged.resize(first_new + len(digests), refcheck=False)  # in place, as the sort is: nothing is held twice
