@@ -20,7 +20,7 @@ from esmkit.cli.progress import Progress
 from esmkit.cli.summary import RunSummary
 from esmkit.config import Settings
 from esmkit.engine import Model, load
-from esmkit.engine.budget import give_back_freed, shard_residues
+from esmkit.engine.budget import give_back_freed, shard_residues, share_one_heap
 from esmkit.errors import InvalidConfigError
 from esmkit.inputs import check_unique, from_sequences, open_records
 from esmkit.outputs import Output, OutputOptions, build
@@ -64,6 +64,7 @@ def execute(
     _check_sources(run)
     if run.out is None and printer is None and observer is None:
         raise InvalidConfigError("name a file or directory for the results: --out results.parquet", setting="out")
+    share_one_heap()
     model = _load(run)
     gc.freeze()  # modules and model stay to the end: looking through them again and again costs a tenth of reading
     job = _Job(run, model, build(output_names, model.shape, options), options, observer, asked or {})

@@ -16,6 +16,7 @@ CPU_BATCH_BYTES = 75_000_000
 """Activations of a CPU batch: 4,096 tokens at width 320, 1,024 at 1,280; larger batches were no faster, only slower to
 answer, and what an allocator keeps of them is most of the memory of a long run."""
 GPU_TOKENS = 65_536
+_M_ARENA_MAX = -8  # in glibc's malloc.h
 FREE_SHARE = 0.5
 
 
@@ -45,6 +46,16 @@ def free_bytes(device: torch.device) -> int:
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's own, ready for use
         return torch.cuda.mem_get_info(device)[0] + cached
     return min(_available_bytes(), _cgroup_free_bytes())
+
+
+def share_one_heap() -> None:
+    """Lets all threads of this process allocate from one heap; for a process that is ours, before its threads start.
+
+    glibc gives every new thread a heap of its own, and what one heap keeps free is of no use to the next: a long run,
+    whose batches are computed by one thread after another, would hold the memory of a batch several times.
+    """
+    with suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def give_back_freed() -> None:

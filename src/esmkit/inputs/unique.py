@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from mmap import mmap
 from typing import Any, Literal
 
 import numpy as np
@@ -83,14 +84,18 @@ def _add(digests: _Digests, runs: list[_Digests]) -> None:
     """
     longest = max(_SHORT_RUN, sum(map(len, runs)) // 16)
     while runs and len(runs[-1]) <= 2 * len(digests) and len(runs[-1]) + len(digests) <= longest:
-        merged = runs.pop()
-        first_new = len(merged)
-        merged.resize(first_new + len(digests), refcheck=False)  # in place, as the sort is: nothing is held twice
-        merged[first_new:] = digests
+        older = runs.pop()
+        merged = _room(len(older) + len(digests))
+        np.concatenate([older, digests], out=merged)
         merged.sort()
         digests = merged
     if len(digests):
         runs.append(digests)
+
+
+def _room(length: int) -> _Digests:
+    """Memory that goes back to the system: in the heap, every run that is merged would leave a hole."""
+    return np.frombuffer(mmap(-1, 8 * length), dtype=np.int64)
 
 
 def _error(record: Record) -> InvalidRecordError:

@@ -21,6 +21,7 @@ from typing import Self
 import numpy as np
 
 from esmkit import alphabet
+from esmkit.engine.budget import share_one_heap
 from esmkit.engine.engine import Engine
 from esmkit.engine.model import load
 from esmkit.engine.queue.messages import Done, Load, Ready, Work, encode, receive, send, send_buffers
@@ -39,6 +40,7 @@ OOM_SCORE = Path("/proc/self/oom_score_adj")
 def main() -> None:
     """Serves the parent at the other end of the socket."""
     faulthandler.enable()
+    share_one_heap()
     for number in (signal.SIGINT, signal.SIGTERM):  # they go to the whole group; the parent decides, it may drain
         signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):  # not Linux
