@@ -102,7 +102,8 @@ def stream(
         on_error: `stop` raises at the first variant without a score; `skip` puts a Failure in its place.
 
     Yields:
-        Results with the columns of `score_columns`; `meta` holds `length`, and `by_model`, the score of each model.
+        Results with the cells of the variant and the columns of `score_columns`; `meta` holds `length`, and `by_model`,
+        the score of each model.
 
     Raises:
         EsmkitError: under `stop`, the first failure; under either, when a wild type itself cannot be computed.
@@ -121,8 +122,8 @@ def _mean(results: Sequence[Result], columns: Sequence[str]) -> Result:
     """The results of all models for one variant as one."""
     first = results[0]
     values = [result.arrays[columns[0]] for result in results]
-    arrays = dict(zip(columns, [float(np.mean(values)), *values], strict=False))
-    return Result(first.index, first.id, arrays, {**first.meta, "by_model": values})
+    scores = dict(zip(columns, [float(np.mean(values)), *values], strict=False))
+    return Result(first.index, first.id, {**first.arrays, **scores}, {**first.meta, "by_model": values})
 
 
 def score_columns(method: MethodName, models: Sequence[Model]) -> list[Column]:
@@ -218,7 +219,7 @@ class Scorer:
         value = self.method.score(item, wild_type=wild_type.answer if wild_type else None, own=own)
         meta = result.meta if result else wild_type.meta if wild_type else {}
         about = {"length": len(item.sequence), **({"long": meta["long"]} if "long" in meta else {})}
-        return Result(item.index, item.id, {self.method.name: value}, about)
+        return Result(item.index, item.id, {**item.cells, self.method.name: value}, about)
 
     def _learn(self, variants: Iterable[Variant]) -> None:
         """Computes what is not yet known of the wild types; one masked row serves all that change its residue."""

@@ -11,7 +11,7 @@ from esmkit.applications.mutations.variants import Variant, check_wild_type, des
 from esmkit.errors import EsmkitError, InvalidConfigError, InvalidInputError, InvalidVariantError
 from esmkit.inputs.rows import Row, open_rows
 from esmkit.sinks.format import RESERVED
-from esmkit.types import Failure, Origin
+from esmkit.types import Column, Failure, Origin
 
 VARIANT_COLUMNS = ("mutant", "variant", "mutation", "mutations")
 SEQUENCE_COLUMNS = ("mutated_sequence", "sequence", "seq")
@@ -52,7 +52,7 @@ class VariantTable:
         InvalidSequenceError: the wild type does not consist of the 20 amino acids.
 
     Attributes:
-        carried: names of the columns that are handed on as they are.
+        cells: the columns of `Variant.cells`: mutant, mutated_sequence, and those of the table that are handed on.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class VariantTable:
         self._carried = [
             at for at, name in enumerate(self.names) if at not in used and name not in (*RESERVED, *OWN) and name
         ]
-        self.carried = tuple(self.names[at] for at in self._carried)
+        self.cells = [Column(name, "str", ()) for name in (*OWN, *(self.names[at] for at in self._carried))]
 
     def variants(self, *, on_error: Literal["stop", "skip"] = "stop") -> Iterator[Variant | Failure]:
         """The rows in order.
@@ -127,7 +127,6 @@ class VariantTable:
             assert at.wild_type is not None
             place = f"the wild type of {self.source}, line {origin.line}"
             wild_type = check_wild_type(cells[at.wild_type], offset=self.offset, name=place)
-        carried = {self.names[each]: cells[each] for each in self._carried}
         sequence = ""
         if at.sequence is not None:
             sequence = parse(cells[at.sequence], wild_type, offset=self.offset, origin=origin)
@@ -141,7 +140,8 @@ class VariantTable:
             )
         if not name or name == made:
             name = describe(wild_type, made, offset=self.offset)
-        return Variant(index, name, made, origin=origin, wild_type=wild_type, cells=carried)
+        shown = {OWN[0]: name, OWN[1]: made, **{self.names[each]: cells[each] for each in self._carried}}
+        return Variant(index, name, made, origin=origin, wild_type=wild_type, cells=shown)
 
     def _find(self, wanted: str | None, defaults: Sequence[str]) -> int | None:
         if wanted is not None:

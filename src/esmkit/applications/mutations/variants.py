@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from esmkit.alphabet import STANDARD
 from esmkit.errors import InvalidSequenceError, InvalidVariantError
-from esmkit.types import IntArray, Origin, Record
+from esmkit.types import Column, IntArray, Origin, Record
 
 AMINO_ACIDS = "".join(sorted(STANDARD))
 """The 20 in the order of the alphabet, which is the order of a scan."""
@@ -36,11 +37,11 @@ class Variant(Record):
 
     Attributes:
         wild_type: the sequence it is compared with.
-        cells: other columns of its row, to be handed on.
+        cells: what else a row of results says about it, by column.
     """
 
     wild_type: str = ""
-    cells: Mapping[str, str] = field(default_factory=dict)
+    cells: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +230,15 @@ def columns_of(sequence: str) -> IntArray:
     return _COLUMN[np.frombuffer(sequence.encode(), dtype=np.uint8)]
 
 
+SINGLE_COLUMNS = (
+    Column("mutant", "str", ()),
+    Column("position", "int", ()),
+    Column("wild_type", "str", ()),
+    Column("residue", "str", ()),
+)
+"""The cells of `singles`."""
+
+
 def singles(wild_type: str, *, indices: Sequence[int] | None = None, offset: int = 0) -> Iterator[Variant]:
     """All single substitutions, position by position, in the order of `AMINO_ACIDS`.
 
@@ -240,8 +250,10 @@ def singles(wild_type: str, *, indices: Sequence[int] | None = None, offset: int
     for index in range(len(wild_type)) if indices is None else indices:
         residue = wild_type[index]
         for letter in AMINO_ACIDS.replace(residue, ""):
-            sequence = f"{wild_type[:index]}{letter}{wild_type[index + 1 :]}"
-            yield Variant(number, f"{residue}{index + 1 + offset}{letter}", sequence, wild_type=wild_type)
+            position, sequence = index + 1 + offset, f"{wild_type[:index]}{letter}{wild_type[index + 1 :]}"
+            name = f"{residue}{position}{letter}"
+            cells = {"mutant": name, "position": position, "wild_type": residue, "residue": letter}
+            yield Variant(number, name, sequence, wild_type=wild_type, cells=cells)
             number += 1
 
 
