@@ -115,10 +115,10 @@ def test_rows_become_variants_and_other_columns_are_carried(tmp_path: Path) -> N
     path = table(tmp_path, "mutant,DMS_score,index,note\nA4G,0.5,7,x\nA4G:K2R,-1,8,\n")
     read = VariantTable(path, wild_type=WILD_TYPE)
     variants = list(read.variants())
-    assert read.carried == ("DMS_score", "note")
-    assert [(v.index, v.id, v.sequence, dict(v.cells)) for v in variants if not isinstance(v, Failure)] == [
-        (0, "A4G", "MKTGYIAKQR", {"DMS_score": "0.5", "note": "x"}),
-        (1, "A4G:K2R", "MRTGYIAKQR", {"DMS_score": "-1", "note": ""}),
+    assert [column.name for column in read.cells] == ["mutant", "mutated_sequence", "DMS_score", "note"]
+    assert [(v.index, list(v.cells.values())) for v in variants if not isinstance(v, Failure)] == [
+        (0, ["A4G", "MKTGYIAKQR", "0.5", "x"]),
+        (1, ["A4G:K2R", "MRTGYIAKQR", "-1", ""]),
     ]
     assert [v.id for v in read.variants()] == ["A4G", "A4G:K2R"]  # as often as asked
 
@@ -133,9 +133,9 @@ def test_formats_hold_the_same_variants(tmp_path: Path, suffix: str) -> None:
         separator = "," if suffix == "csv" else "\t"
         path.write_text("".join(separator.join(row) + "\n" for row in [names, *rows]))
     variants = list(VariantTable(path, wild_type=WILD_TYPE).variants())
-    assert [(v.id, v.sequence, v.cells) for v in variants] == [
-        ("A4G", "MKTGYIAKQR", {"score": "1.5"}),
-        ("K2del", "MTAYIAKQR", {"score": ""}),
+    assert [(v.id, v.sequence, v.cells["score"]) for v in variants] == [
+        ("A4G", "MKTGYIAKQR", "1.5"),
+        ("K2del", "MTAYIAKQR", ""),
     ]
 
 

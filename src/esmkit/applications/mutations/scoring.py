@@ -5,7 +5,7 @@ Shape suffixes: n variants, m models, L residues, V = 20 amino acids in the orde
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
@@ -163,7 +163,7 @@ class WildType:
 
     answer: Any
     lines: set[int] = field(default_factory=set)
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -233,8 +233,10 @@ class Scorer:
                 continue
             known = self.wild_types.setdefault(sequence, WildType(np.zeros((len(sequence), 20), dtype=np.float32)))
             if missing := sorted(indices - known.lines):
-                known.answer[missing] = self._ask(sequence, tuple(index + 1 for index in missing)).answer
+                asked = self._ask(sequence, tuple(index + 1 for index in missing))
+                known.answer[missing] = asked.answer
                 known.lines.update(missing)
+                known.meta.update(asked.meta)
 
     def _wild_type(self, sequence: str) -> WildType:
         if sequence not in self.wild_types:
@@ -245,4 +247,4 @@ class Scorer:
         """The output of the method for a wild type."""
         options = OutputOptions(positions=positions)
         (result,) = self.model.run([Record(0, "wild type", sequence)], [self.method.output], options=options)
-        return WildType(result.arrays[self.method.output], meta=result.meta)
+        return WildType(result.arrays[self.method.output], meta=dict(result.meta))
