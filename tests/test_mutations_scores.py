@@ -172,6 +172,20 @@ def test_several_proteins_in_one_stream_keep_their_own_wild_types(tiny: Model) -
     np.testing.assert_allclose(found, [first[0], second[0], first[1]], atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["masked_marginal", "wt_marginal", "one_pass_pll"])
+def test_any_number_of_proteins_takes_bounded_memory(tiny: Model, method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "KEPT", 2)
+    scorer, held, number = scoring.Scorer(tiny, METHODS[method]), [], count()
+    for start in [*range(8), 7, 7]:
+        protein = WILD_TYPE[start:]
+        variants = [Variant(next(number), "x", protein[:-1] + letter, wild_type=protein) for letter in "AC"]
+        scores = [item.arrays[method] for item in scorer.stream(variants, "stop") if isinstance(item, Result)]
+        expected = mutations.score(tiny, protein, [variant.sequence for variant in variants], method=method).scores
+        np.testing.assert_allclose(scores, expected, atol=1e-5)
+        held.append(len(scorer.wild_types))
+    assert max(held) == 3
+
+
 def results(model: Model, variants: Any, method: Any = "masked_marginal") -> Iterator[Result]:
     for item in mutations.stream(model, variants, method):
         assert isinstance(item, Result)

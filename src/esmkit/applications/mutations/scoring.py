@@ -21,6 +21,8 @@ from esmkit.types import Column, Failure, FloatArray, Record, Result
 
 CHUNK = 1024
 """Variants of which the masked positions are computed together: about 54 positions of a scan."""
+KEPT = 1024
+"""Wild types that are remembered from one chunk to the next."""
 Models = Model | Sequence[Model]
 OnError = Literal["stop", "skip"]
 
@@ -113,7 +115,10 @@ def stream(
     columns = [column.name for column in score_columns(method, several)]
     iterator = iter(variants)
     while chunk := list(islice(iterator, CHUNK)):
-        for items in zip(*(scorer.stream(chunk, on_error) for scorer in scorers), strict=True):
+        streams: list[Iterable[Result | Failure]] = [scorer.stream(chunk, on_error) for scorer in scorers]
+        if len(streams) > 1:
+            streams = [list(each) for each in streams]  # one model after another: engines work ahead of their readers
+        for items in zip(*streams, strict=True):
             failed = next((item for item in items if isinstance(item, Failure)), None)
             yield failed or _mean([item for item in items if isinstance(item, Result)], columns)
 
@@ -188,8 +193,9 @@ class Scorer:
     def stream(self, chunk: Sequence[Variant | Failure], on_error: OnError) -> Iterator[Result | Failure]:
         """A result per variant, or a Failure, in order."""
         checked = [self._checked(item, on_error) for item in chunk]
-        if not self.method.reads_variant:
+        if self.method.reads_wild_type:
             self._learn([item for item in checked if isinstance(item, Variant)])
+        if not self.method.reads_variant:
             yield from (self._scored(item) for item in checked)
             return
         model, output = self.model, self.method.output
@@ -214,7 +220,7 @@ class Scorer:
             return item
         if isinstance(result, Failure):
             return result
-        wild_type = self._wild_type(item.wild_type) if self.method.reads_wild_type else None
+        wild_type = self.wild_types.get(item.wild_type)
         own = result.arrays[self.method.output] if result else None
         value = self.method.score(item, wild_type=wild_type.answer if wild_type else None, own=own)
         meta = result.meta if result else wild_type.meta if wild_type else {}
@@ -225,11 +231,15 @@ class Scorer:
         """Computes what is not yet known of the wild types; one masked row serves all that change its residue."""
         wanted: dict[str, set[int]] = {}
         for variant in variants:
-            at = substitutions(variant.wild_type, variant.sequence)[0].tolist()
-            wanted.setdefault(variant.wild_type, set()).update(at)
+            indices = wanted.setdefault(variant.wild_type, set())
+            if self.method.masks:
+                indices.update(substitutions(variant.wild_type, variant.sequence)[0].tolist())
+        others = [sequence for sequence in self.wild_types if sequence not in wanted]
+        for sequence in others[: max(0, len(self.wild_types) - KEPT)]:
+            del self.wild_types[sequence]
         for sequence, indices in wanted.items():
             if not self.method.masks:
-                self._wild_type(sequence)
+                self.wild_types[sequence] = self.wild_types.get(sequence) or self._ask(sequence)
                 continue
             known = self.wild_types.setdefault(sequence, WildType(np.zeros((len(sequence), 20), dtype=np.float32)))
             if missing := sorted(indices - known.lines):
@@ -237,11 +247,6 @@ class Scorer:
                 known.answer[missing] = asked.answer
                 known.lines.update(missing)
                 known.meta.update(asked.meta)
-
-    def _wild_type(self, sequence: str) -> WildType:
-        if sequence not in self.wild_types:
-            self.wild_types[sequence] = self._ask(sequence)
-        return self.wild_types[sequence]
 
     def _ask(self, sequence: str, positions: tuple[int, ...] | None = None) -> WildType:
         """The output of the method for a wild type."""

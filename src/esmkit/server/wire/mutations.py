@@ -113,11 +113,15 @@ def request_type(bounds: Bounds) -> type[BaseModel]:
     items = Field(min_length=1, max_length=bounds.max_items, description="The proteins; answered in this order.")
     fields: dict[str, Any] = {
         "items": (list[item], items),  # type: ignore[valid-type]
-        "params": (MutationParams, Field(default_factory=MutationParams, description="How; may be left out.")),
+        "params": (MutationParams, Field(default_factory=_defaults, description="How; may be left out.")),
     }
     return create_model(
         "MutationsRequest", __base__=esm2.Request, __doc__="Proteins whose variants are scored.", **fields
     )
+
+
+def _defaults() -> MutationParams:
+    return MutationParams.model_validate({})
 
 
 def plan(items: Sequence[MutationItem], params: MutationParams, bounds: Bounds) -> MutationCall:
