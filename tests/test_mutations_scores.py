@@ -16,6 +16,7 @@ from esmkit.applications.mutations import METHODS, Variant, scoring
 from esmkit.batching import LengthPolicy
 from esmkit.engine import Model
 from esmkit.errors import InvalidConfigError, InvalidSequenceError, InvalidVariantError, SequenceTooLongError
+from esmkit.outputs import OutputOptions
 from esmkit.types import Failure, Result
 from tests.conftest import LoadTiny, randomize
 
@@ -248,6 +249,28 @@ def test_summary_is_what_the_scores_say(tiny: Model) -> None:
         p = found.probabilities[row]
         assert line.entropy_bits == pytest.approx(-(p * np.log2(p)).sum())
         assert line.probability == pytest.approx(p[STANDARD.index(line.wild_type)])
+
+
+def test_masked_log_probs_are_the_lines_asked_for_also_beside_other_outputs(tiny: Model, reference: Any) -> None:
+    names = ["masked_log_probs", "pseudo_log_likelihood", "one_pass_pll", "log_prob"]
+    options = OutputOptions(positions=(2, 22))
+    (together,) = tiny.run(WILD_TYPE, names, options=options)
+    expected = masked(reference, WILD_TYPE)
+    np.testing.assert_allclose(together.arrays["masked_log_probs"], expected[[1, 21]], atol=1e-5, rtol=1e-5)
+    for name in names[1:]:
+        (alone,) = tiny.run(WILD_TYPE, [name])
+        assert together.arrays[name] == pytest.approx(alone.arrays[name], abs=1e-4)
+
+
+@pytest.mark.parametrize("positions", [(), (3, 2), (2, 2)])
+def test_positions_to_mask_are_each_named_once_in_order(positions: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidConfigError, match="position"):
+        OutputOptions(positions=positions)
+
+
+def test_positions_to_mask_must_exist(tiny: Model) -> None:
+    with pytest.raises(InvalidSequenceError, match="has 22 residues, and no position 23"):
+        tiny.run(WILD_TYPE, ["masked_log_probs"], options=OutputOptions(positions=(23,)))
 
 
 def test_one_pass_estimate_takes_back_what_the_training_noise_gave(tiny: Model) -> None:
