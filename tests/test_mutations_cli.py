@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,7 +17,7 @@ import esmkit as library
 from esmkit.alphabet import STANDARD
 from esmkit.applications import mutations
 from esmkit.applications.mutations import scoring
-from esmkit.cli import mutation_progress, mutation_run
+from esmkit.cli import mutation_options, mutation_progress, mutation_run
 from tests.cli_calls import EXAMPLES, Esmkit, examples, in_process
 
 BPTI = examples()["5PTI_A"]
@@ -260,6 +260,10 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
     done = esmkit("mutations", "scan", "--sequence", BPTI, "--positions", "1-2", "--out", tmp_path / "scan.csv")
     assert re.search(r"esmkit: 19 variants of 38, about \d+ s left", done.err)
     assert "\x1b" not in done.err
+
+
+def test_every_method_can_be_chosen() -> None:
+    assert list(get_args(mutation_options.MethodName)) == list(mutations.METHODS)
 
 
 @pytest.mark.parametrize("command", [["mutations"], ["mutations", "scan"], ["mutations", "score"]])
