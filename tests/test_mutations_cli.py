@@ -88,6 +88,12 @@ def test_scan_on_the_screen_is_a_table_by_position_of_80_columns(esmkit: Esmkit)
     assert f"{best.best_substitution} {best.best_score:>8.4f}" in lines[-1]
 
 
+def test_pictures_alone_print_no_table(esmkit: Esmkit, tmp_path: Path) -> None:
+    done = esmkit("mutations", "scan", "--sequence", BPTI, "--positions", "1-3", "--heatmap", tmp_path / "map.html")
+    assert (done.code, done.out) == (0, "")
+    assert (tmp_path / "map.html").exists()
+
+
 def test_scan_as_json_has_all_scores(esmkit: Esmkit) -> None:
     done = esmkit(
         "mutations", "scan", "--sequence", BPTI, "--positions", "2", "--json", "-q", "--method", "wt_marginal"

@@ -46,6 +46,11 @@ class ScanRequest:
     logo: Path | None
     summary: Path | None
 
+    @property
+    def has_derived(self) -> bool:
+        """Whether pictures or the summary shall be written."""
+        return bool(self.heatmaps or self.logo or self.summary)
+
     def protein(self) -> Record:
         """What to scan."""
         if bool(self.source) == bool(self.sequence):
@@ -61,8 +66,7 @@ class ScanRequest:
                     f"{path}: a picture ends with {', '.join(SUFFIXES)}, a heat map also with .html", setting="plot"
                 )
             demand_picture(path)
-        derived = bool(self.heatmaps or self.logo or self.summary)
-        if derived and self.out is not None and self.out.suffix.lower() not in _DERIVED:
+        if self.has_derived and self.out is not None and self.out.suffix.lower() not in _DERIVED:
             raise InvalidConfigError(
                 f"--out {self.out}: pictures and summary are made from one file, {' or '.join(_DERIVED)}", setting="out"
             )
@@ -151,7 +155,7 @@ def _derive(scan: Scan, protein: Record, request: ScanRequest, options: ScoringO
     if request.summary is not None:
         request.summary.parent.mkdir(parents=True, exist_ok=True)
         write_whole(request.summary, summary_csv(scan.summary()))
-    if request.out is None:
+    if request.out is None and not request.has_derived:
         _show(scan, json_lines=options.json)
 
 
