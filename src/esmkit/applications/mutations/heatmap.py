@@ -17,7 +17,9 @@ ROWS = "GPAVLIMCFWYSTNQHKRDE"
 """The 20 residues by kind: small, aliphatic, aromatic, polar, basic, acidic."""
 _PER_PANEL = 90
 _CELL_IN, _LEFT_IN, _RIGHT_IN, _GAP_IN = 0.13, 0.55, 0.9, 0.75
-_DPI = 150
+_DPI = 110
+_LETTER_IN = 0.1
+"""Letters of a title are at most about so wide."""
 
 
 def limit_of(scan: Scan) -> float:
@@ -80,10 +82,11 @@ def stacked(parts: list[slice], *, height_in: float, path: Path, title: str) -> 
     width = _LEFT_IN + widest * _CELL_IN + _RIGHT_IN
     height = 0.35 + len(parts) * (height_in + _GAP_IN)
     figure = Figure(figsize=(width, height))
+    most = int((width - _LEFT_IN) / _LETTER_IN)
     figure.text(
         _LEFT_IN / width,
         1 - 0.22 / height,
-        title if len(title) <= 90 else f"{title[:87]}...",
+        title if len(title) <= most else f"{title[: most - 3]}...",
         fontsize=10,
         fontweight="bold",
         va="center",

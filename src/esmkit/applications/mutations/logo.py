@@ -25,7 +25,8 @@ COLORS = {
     **dict.fromkeys("DE", "#c62828"),
 }
 """By kind: aliphatic, aromatic, small, polar, basic, acidic."""
-_MIN_BITS = 0.01
+_SMALLEST = 0.04
+"""Letters below this share of the height of the logo are left out: nobody could read them."""
 
 
 def draw_logo(scan: Scan, path: Path, *, title: str) -> None:
@@ -48,7 +49,7 @@ def draw_logo(scan: Scan, path: Path, *, title: str) -> None:
     shapes = _letter_shapes()
     for axes, part in zip(all_axes, parts, strict=True):
         for at, column in enumerate(heights[part]):
-            _stack(axes, at, column, shapes)
+            _stack(axes, at, column, shapes, smallest=_SMALLEST * top)
         axes.set(xlim=(-0.5, part.stop - part.start - 0.5), ylim=(0, top))
         axes.set_ylabel("bits", fontsize=7)
         axes.tick_params(axis="y", labelsize=7)
@@ -57,7 +58,7 @@ def draw_logo(scan: Scan, path: Path, *, title: str) -> None:
     save(figure, path)
 
 
-def _stack(axes: Any, at: int, heights_V: np.ndarray[Any, Any], shapes: dict[str, Any]) -> None:
+def _stack(axes: Any, at: int, heights_V: np.ndarray[Any, Any], shapes: dict[str, Any], *, smallest: float) -> None:
     """The letters of one position, the most probable on top."""
     from matplotlib.patches import PathPatch
     from matplotlib.transforms import Affine2D
@@ -65,7 +66,7 @@ def _stack(axes: Any, at: int, heights_V: np.ndarray[Any, Any], shapes: dict[str
     bottom = 0.0
     for column in np.argsort(heights_V):
         height = float(heights_V[column])
-        if height >= _MIN_BITS:
+        if height >= smallest:
             letter = STANDARD[column]
             place = Affine2D().scale(0.92, height).translate(at - 0.46, bottom) + axes.transData
             axes.add_patch(PathPatch(shapes[letter], color=COLORS[letter], linewidth=0, transform=place))
