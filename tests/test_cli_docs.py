@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ PAGES = (
     "attentions",
     "logits-and-masked-prediction",
     "likelihood",
+    "mutations",
     "library",
     "training",
     "command-line",
@@ -43,7 +45,9 @@ def esmkit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").mkdir()
     known = examples()
-    few = ["P0DP23", "P10275", *SHORT]  # calmodulin is shown on most pages, P10275 is cut into windows on one
+    # Calmodulin is shown on most pages, P10275 is cut into windows on one, P62593 is the protein of the assay.
+    few = ["P0DP23", "P10275", "P62593", *SHORT]
+    shutil.copytree(ROOT / "examples" / "proteingym", tmp_path / "examples" / "proteingym")
     write_fasta(tmp_path / "examples" / "proteins.fasta", [(name, known[name]) for name in few])
     return in_process(monkeypatch, capsys)
 
@@ -99,6 +103,15 @@ def test_every_option_of_training_is_on_its_page() -> None:
     options = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
     assert len(options) > 30
     assert sorted(option for option in options - {"-q"} if f"`{option}`" not in page) == []
+
+
+def test_every_option_of_mutations_is_on_its_page() -> None:
+    pages = "".join((DOCS / f"{page}.md").read_text(encoding="utf-8") for page in ("mutations", "command-line"))
+    groups = typer.main.get_command(app).commands
+    commands = [*groups["mutations"].commands.values(), *groups["benchmark"].commands.values()]
+    options = {option for command in commands for each in command.params for option in each.opts if option[0] == "-"}
+    assert len(options) > 25
+    assert sorted(option for option in options - {"--help", "-h"} if f"`{option}`" not in pages) == []
 
 
 def test_every_exit_code_is_on_the_page_of_the_command_line() -> None:

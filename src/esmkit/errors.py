@@ -77,6 +77,26 @@ class InvalidSequenceError(UserError):
         self.source, self.line = source, line
 
 
+class InvalidVariantError(UserError):
+    """A variant does not fit its wild type, or cannot be read. `position` is that of the variant's numbering."""
+
+    code = "user.invalid_variant"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        variant: str,
+        position: int | None = None,
+        residue: str | None = None,
+        source: str | None = None,
+        line: int | None = None,
+    ) -> None:
+        super().__init__(message, variant=variant, position=position, residue=residue, source=source, line=line)
+        self.variant, self.position, self.residue = variant, position, residue
+        self.source, self.line = source, line
+
+
 class SequenceTooLongError(UserError):
     """A sequence has more residues than the limit and the long policy is `error`."""
 

@@ -15,6 +15,7 @@ import typer
 
 from esmkit.cli import (
     attentions,
+    benchmark,
     contacts,
     embed,
     incident,
@@ -22,6 +23,7 @@ from esmkit.cli import (
     likelihood,
     logits,
     models,
+    mutations,
     predict,
     serve,
     train,
@@ -44,6 +46,8 @@ app = typer.Typer(
 for module in (embed, contacts, attentions, logits, predict, likelihood, serve, usage, version):
     module.register(app)
 app.add_typer(models.app, name="models", help="List, download and check models.")
+app.add_typer(mutations.app, name="mutations")
+app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(train.app, name="train")
 app.add_typer(keys.app, name="keys")
 app.add_typer(incident.app, name="incident")

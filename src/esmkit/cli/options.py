@@ -21,6 +21,39 @@ Vocabulary = Literal["standard", "full"]
 INPUT, MODEL, RUN, OUT = "Input", "Model", "Run", "Output"
 
 
+# What commands of other kinds share with these, see RunOptions.
+MaxLength = Annotated[
+    int, typer.Option(min=4, help="Limit in residues; the window size of --long window.", rich_help_panel=INPUT)
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)]
+Dtype = Annotated[
+    Literal["float32", "float16", "bfloat16"],
+    typer.Option(help="Number format of the model.", rich_help_panel=MODEL),
+]
+Attention = Annotated[
+    Literal["auto", "eager", "sdpa", "native", "varlen"],
+    typer.Option(help="Attention back end.", rich_help_panel=MODEL),
+]
+BatchTokens = Annotated[
+    int | None,
+    typer.Option(min=1, help="Tokens per batch; by default what suits device and memory.", rich_help_panel=MODEL),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads; by default as many as torch takes.", rich_help_panel=MODEL)
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.", rich_help_panel=MODEL)]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="File, or directory for shards.", rich_help_panel=OUT)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --out.", rich_help_panel=OUT)]
+OnError = Annotated[
+    Literal["stop", "skip"],
+    typer.Option(help="After a bad record: stop, or skip it and note it.", rich_help_panel=RUN),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.", rich_help_panel=RUN)]
+Json = Annotated[
+    bool, typer.Option("--json", help="Machine-readable results or summary on stdout.", rich_help_panel=RUN)
+]
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """The shared part of a command line; `cli/run.py` acts on it."""
@@ -57,33 +90,18 @@ class RunOptions:
         Literal["error", "window", "truncate"],
         typer.Option(help="Sequences above --max-length.", rich_help_panel=INPUT),
     ] = "error"
-    max_length: Annotated[
-        int, typer.Option(min=4, help="Limit in residues; the window size of --long window.", rich_help_panel=INPUT)
-    ] = 2048
+    max_length: MaxLength = 2048
     model: Annotated[
         str,
         typer.Option("--model", "-m", help="Slug, hub id, or path; see 'esmkit models list'.", rich_help_panel=MODEL),
     ] = "esm2-mini"
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)] = "auto"
-    dtype: Annotated[
-        Literal["float32", "float16", "bfloat16"],
-        typer.Option(help="Number format of the model.", rich_help_panel=MODEL),
-    ] = "float32"
-    attention: Annotated[
-        Literal["auto", "eager", "sdpa", "native", "varlen"],
-        typer.Option(help="Attention back end.", rich_help_panel=MODEL),
-    ] = "auto"
-    batch_tokens: Annotated[
-        int | None,
-        typer.Option(min=1, help="Tokens per batch; by default what suits device and memory.", rich_help_panel=MODEL),
-    ] = None
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; by default as many as torch takes.", rich_help_panel=MODEL)
-    ] = None
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.", rich_help_panel=MODEL)] = False
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File, or directory for shards.", rich_help_panel=OUT)
-    ] = None
+    device: Device = "auto"
+    dtype: Dtype = "float32"
+    attention: Attention = "auto"
+    batch_tokens: BatchTokens = None
+    threads: Threads = None
+    offline: Offline = False
+    out: Out = None
     format: Annotated[
         str | None,
         typer.Option(help="parquet, hdf5, npz, safetensors, jsonl or csv; as the suffix says.", rich_help_panel=OUT),
@@ -91,21 +109,14 @@ class RunOptions:
     out_dtype: Annotated[
         Literal["float32", "float16"], typer.Option(help="Number format of stored floats.", rich_help_panel=OUT)
     ] = "float32"
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier run at --out.", rich_help_panel=OUT)
-    ] = False
+    overwrite: Overwrite = False
     shard_residues: Annotated[
         int | None,
         typer.Option(min=1, help="Residues per shard; by default about a minute of work.", rich_help_panel=OUT),
     ] = None
-    on_error: Annotated[
-        Literal["stop", "skip"],
-        typer.Option(help="After a bad record: stop, or skip it and note it.", rich_help_panel=RUN),
-    ] = "stop"
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.", rich_help_panel=RUN)] = False
-    json: Annotated[
-        bool, typer.Option("--json", help="Machine-readable results or summary on stdout.", rich_help_panel=RUN)
-    ] = False
+    on_error: OnError = "stop"
+    quiet: Quiet = False
+    json: Json = False
 
 
 def with_options(kind: type[Any], name: str) -> Callable[[Function], Function]:

@@ -37,19 +37,12 @@ def read_delimited(
     Raises:
         InvalidInputError: the source cannot be read, a column is missing or not unique, or a row is malformed.
     """
-    with closing(_rows(source, delimiter)) as rows:
+    with closing(delimited_rows(source, delimiter)) as rows:
         names = [as_utf8(name) for name in next(rows, (1, []))[1]]
         if not names:
             return
         id_at, sequence_at = _columns(source, names, id_column, sequence_column)
         for index, (line, row) in enumerate(rows):
-            if len(row) != len(names):
-                raise InvalidInputError(
-                    f"{source}, line {line}: the header names {len(names)} columns and this row has {len(row)}; "
-                    "quote cells that hold the delimiter, and fill missing ones",
-                    source=source,
-                    line=line,
-                )
             record_id = f"row{index + 1}" if id_at is None else as_utf8(row[id_at])
             yield Record(index, record_id, row[sequence_at], origin=Origin(source, line))
 
@@ -85,14 +78,21 @@ def read_parquet(source: str, *, id_column: str | None = None, sequence_column: 
         raise InvalidInputError(f"cannot read {source} as Parquet: {error}", source=source) from error
 
 
-def _rows(source: str, delimiter: str) -> Generator[tuple[int, list[str]]]:
-    """Rows that are not blank, each with the 1-based line where it starts."""
+def delimited_rows(source: str, delimiter: str) -> Generator[tuple[int, list[str]]]:
+    """Rows that are not blank, the header first, each with the 1-based line where it starts; text is Latin-1.
+
+    Raises:
+        InvalidInputError: the source cannot be read, or a row is malformed or not as long as the header.
+    """
     with open_text(source, newline="") as text:
         rows = csv.reader(text, delimiter=delimiter, strict=True)
-        line = 1
+        line, width = 1, 0
         try:
             for row in rows:
                 if row:
+                    width = width or len(row)
+                    if len(row) != width:
+                        raise _uneven(source, line, width, len(row))
                     yield line, row
                 line = rows.line_num + 1
         except csv.Error as error:
@@ -101,6 +101,15 @@ def _rows(source: str, delimiter: str) -> Generator[tuple[int, list[str]]]:
                 source=source,
                 line=line,
             ) from error
+
+
+def _uneven(source: str, line: int, width: int, found: int) -> InvalidInputError:
+    return InvalidInputError(
+        f"{source}, line {line}: the header names {width} columns and this row has {found}; quote cells that hold the "
+        "delimiter, and fill missing ones",
+        source=source,
+        line=line,
+    )
 
 
 def _columns(

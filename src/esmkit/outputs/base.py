@@ -47,6 +47,7 @@ class OutputOptions:
         attention_heads: heads of full attention maps, 1..H; None means all.
         vocabulary: columns of logits and the softmax of probabilities: the 20 amino acids, or all 33 tokens.
         top_k: residues listed per masked position.
+        positions: residues that masked_log_probs masks, 1-based, ascending; None means all.
     """
 
     layers: tuple[int, ...] = (-1,)
@@ -54,6 +55,7 @@ class OutputOptions:
     attention_heads: tuple[int, ...] | None = None
     vocabulary: Vocabulary = "standard"
     top_k: int = 5
+    positions: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -65,6 +67,8 @@ class OutputOptions:
             )
         if not 1 <= self.top_k <= len(alphabet.STANDARD):
             raise InvalidConfigError(f"top-k must be 1 to {len(alphabet.STANDARD)}, not {self.top_k}", setting="top_k")
+        if self.positions is not None and (not self.positions or list(self.positions) != sorted(set(self.positions))):
+            raise InvalidConfigError("name at least one position, each once and in rising order", setting="positions")
 
     def columns(self) -> slice:
         """Which of the 33 logits the vocabulary keeps."""

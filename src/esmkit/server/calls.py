@@ -23,7 +23,7 @@ from esmkit.server.errors import ClientGoneError, DrainingError, InvalidRequestE
 from esmkit.server.limits import tightest
 from esmkit.server.logs import Trace
 from esmkit.server.services import Services, services
-from esmkit.server.wire import binary, esm2, esm2_answers, legacy
+from esmkit.server.wire import binary, esm2, esm2_answers, legacy, mutations, mutations_answers
 from esmkit.server.wire.base import Call, Version, parsed
 from esmkit.types import Failure, Result
 
@@ -53,7 +53,8 @@ async def answer(request: Request, version: Version, slug: str, action: str, *, 
         raise DrainingError()
     caller = await identify(request, server.store, required=server.settings.asks_for_keys)
     trace.key, trace.version = caller.key.id if caller.key else None, version.value
-    model, action = server.catalog.find(slug), resolve_action(action)
+    model = server.catalog.find(slug)
+    action = resolve_action(action, None if is_legacy else version)
     trace.model, trace.action = model.slug, action
     caller.check(model=model.slug, action=action)
     media = None if is_legacy else binary.accepted(request.headers.get("accept", ""))
@@ -65,7 +66,7 @@ async def answer(request: Request, version: Version, slug: str, action: str, *, 
     if server.settings.log_sequences:
         trace.sequences = [record.sequence for record in call.records]
     left += await server.limiter.take_residues(caller.id, call.residues)
-    size_bytes = esm2_answers.answer_bytes(call, model.shape)
+    size_bytes = _answer_bytes(call, model)
     until_sent.enter_context(server.memory.hold(size_bytes, expansion=JSON_EXPANSION if media is None else 1))
     started = time.perf_counter()
     results = await _while_connected(request, _computed(server, model, call, trace))
@@ -78,6 +79,12 @@ async def answer(request: Request, version: Version, slug: str, action: str, *, 
         response = await asyncio.to_thread(write, call, results)
     response.headers.update(tightest(left))
     return response
+
+
+def _answer_bytes(call: Call, model: ServedModel) -> int:
+    if isinstance(call, mutations.MutationCall):
+        return mutations_answers.answer_bytes(call)
+    return esm2_answers.answer_bytes(call, model.shape)
 
 
 def trace_of(request: Request) -> Trace:
@@ -96,6 +103,9 @@ async def _planned(
         )
         if version is None:
             return legacy.plan(body, action, model.shape, bounds)
+        if action == mutations.ACTION:
+            asked = parsed(mutations.request_type(bounds), body)
+            return mutations.plan(asked.items, asked.params, bounds)
         wanted = parsed(esm2.request_type(version, action, bounds), body)
         return esm2.plan(action, [item.sequence for item in wanted.items], wanted.params, model.shape, bounds)
 
@@ -158,18 +168,20 @@ async def _disconnected(request: Request) -> None:
 
 
 def _json_answer(request: Request, version: Version, call: Call, results: Sequence[Result]) -> Response:
-    content: dict[str, Any] = {call.results_key: esm2_answers.entries(version, call, results)}
+    if isinstance(call, mutations.MutationCall):
+        listed = mutations_answers.entries(call, results)
+    else:
+        listed = esm2_answers.entries(version, call, results)
+    content: dict[str, Any] = {call.results_key: listed}
     if call.provenance:
         content["esmkit"] = results[0].meta.get("provenance", {})
     return json_response(content, request=request)
 
 
 def _binary_answer(media: binary.MediaType, call: Call, results: Sequence[Result]) -> Response:
-    about = {
-        "provenance": results[0].meta.get("provenance", {}),
-        "items": [esm2_answers.remarks(call, index, result) for index, result in enumerate(results)],
-    }
-    if "logits" in call.outputs:
-        about["vocab_tokens"] = esm2_answers.VOCABULARY
-    body = binary.write(media, list(esm2_answers.arrays_of(call, results)), about)
+    if isinstance(call, mutations.MutationCall):
+        about, arrays = mutations_answers.about(call, results), list(mutations_answers.arrays_of(call, results))
+    else:
+        about, arrays = esm2_answers.about(call, results), list(esm2_answers.arrays_of(call, results))
+    body = binary.write(media, arrays, {"provenance": results[0].meta.get("provenance", {}), **about})
     return Response(body, headers={"Vary": "Accept, Accept-Encoding"}, media_type=media.content_type)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from esmkit.errors import InvalidConfigError, UnknownModelError
 from esmkit.models import registry
 from esmkit.server.errors import UnknownActionError
-from esmkit.server.wire import esm2
+from esmkit.server.wire import esm2, mutations
+from esmkit.server.wire.base import Version
 from esmkit.types import ModelShape
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ class Catalog:
         return model
 
 
-def resolve_action(name: str) -> str:
-    """The action that a name in a URL means.
+def resolve_action(name: str, version: Version | None = None) -> str:
+    """The action that a name in a URL means; some there are only in one version.
 
     Raises:
         UnknownActionError: lists the actions.
@@ -112,8 +113,10 @@ def resolve_action(name: str) -> str:
     """
     lowered = name.casefold()
     action = esm2.ALIASES.get(lowered, lowered)
-    if action not in esm2.ACTIONS:
-        raise UnknownActionError(f"no action {name[:60]!r}; choose from {', '.join((*esm2.ACTIONS, *esm2.ALIASES))}")
+    own = (mutations.ACTION,) if version is Version.V3 else ()
+    if action not in (*esm2.ACTIONS, *own):
+        choices = ", ".join((*esm2.ACTIONS, *own, *esm2.ALIASES))
+        raise UnknownActionError(f"no action {name[:60]!r}; choose from {choices}")
     return action
 
 

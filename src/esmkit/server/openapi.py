@@ -29,7 +29,7 @@ from esmkit.server.errors import (
 )
 from esmkit.server.service_docs import EXAMPLES
 from esmkit.server.services import Services
-from esmkit.server.wire import binary, esm2_docs, esm2_examples, schema
+from esmkit.server.wire import binary, esm2_docs, esm2_examples, mutations, mutations_answers, schema
 from esmkit.server.wire.base import Version
 from esmkit.server.wire.esm2 import ACTIONS
 
@@ -134,11 +134,13 @@ def _add_models(document: Document, server: Services) -> None:
                 paths[f"/api/{version}/{model.slug}/{name}"] = {"post": _operation(server, model, version, name)}
             operation = _operation(server, model, Version.V2, name, is_legacy=True)
             paths[f"/api/v1/models/{model.slug}/{name}"] = {"post": operation}
+    for model in server.catalog.models:
+        paths[f"/api/v3/{model.slug}/{mutations.ACTION}"] = {"post": _mutations_operation(server, model)}
 
 
 def _answer_types() -> Document:
     """Schemas of all answers by name, with those that they refer to."""
-    kinds: list[type[BaseModel]] = [esm2_docs.ErrorBody, esm2_docs.RequestSchema]
+    kinds: list[type[BaseModel]] = [esm2_docs.ErrorBody, esm2_docs.RequestSchema, mutations_answers.MutationsResults]
     for action in ACTIONS:
         kinds += [esm2_docs.response_type(version, action) for version in Version]
         kinds.append(esm2_docs.response_type(Version.V2, action, is_legacy=True))
@@ -153,35 +155,64 @@ def _operation(
     action, label = resolve_action(name), "legacy" if is_legacy else str(version)
     kind = esm2_docs.response_type(version, action, is_legacy=is_legacy)
     bounds, shape = server.bounds, model.shape
-    answer: Document = {
-        "application/json": {
-            "schema": _ref("schemas", kind.__name__),
-            "examples": esm2_examples.answers(version, action, shape, bounds, is_legacy=is_legacy),
-        }
-    }
-    if not is_legacy:
-        for media, text in _BINARY.items():
-            answer[media] = {"schema": {"type": "string", "format": "binary", "description": text}}
     return {
         "tags": [model.slug],
         "operationId": f"{label}_{model.slug}_{name}",
         "summary": f"{model.title} ({label}): {_SUMMARIES[action]}",
         "description": model.description,
+        **_exchange(
+            request={
+                "schema": esm2_docs.request_schema(version, action, bounds, shape, is_legacy=is_legacy),
+                "examples": esm2_examples.requests(action, is_legacy=is_legacy),
+            },
+            answer={
+                "schema": _ref("schemas", kind.__name__),
+                "examples": esm2_examples.answers(version, action, shape, bounds, is_legacy=is_legacy),
+            },
+            is_binary=not is_legacy,
+        ),
+    }
+
+
+def _mutations_operation(server: Services, model: ServedModel) -> Document:
+    return {
+        "tags": [model.slug],
+        "operationId": f"v3_{model.slug}_{mutations.ACTION}",
+        "summary": f"{model.title} (v3): effects of mutations",
+        "description": "Scores of variants, or of all single substitutions: log p(variant) - log p(wild type). An "
+        "extension, not one of BioLM's actions.",
+        **_exchange(
+            request={
+                "schema": mutations_answers.request_schema(server.bounds),
+                "examples": mutations_answers.request_examples(),
+            },
+            answer={
+                "schema": _ref("schemas", mutations_answers.MutationsResults.__name__),
+                "examples": mutations_answers.answer_examples(server.bounds),
+            },
+            is_binary=True,
+        ),
+    }
+
+
+def _exchange(*, request: Document, answer: Document, is_binary: bool) -> Document:
+    """Body and answers of a model call."""
+    binaries: Document = {
+        media: {"schema": {"type": "string", "format": "binary", "description": text}}
+        for media, text in _BINARY.items()
+        if is_binary
+    }
+    return {
         "requestBody": {
             "required": True,
             "description": "What to compute, of which sequences.",
-            "content": {
-                "application/json": {
-                    "schema": esm2_docs.request_schema(version, action, bounds, shape, is_legacy=is_legacy),
-                    "examples": esm2_examples.requests(action, is_legacy=is_legacy),
-                }
-            },
+            "content": {"application/json": request},
         },
         "responses": {
             "200": {
                 "description": "One result per item, in order.",
                 "headers": _refs(_RATE_HEADERS),
-                "content": answer,
+                "content": {"application/json": answer, **binaries},
             },
             **{status: {} for status in _MODEL_ERRORS},
         },
@@ -192,7 +223,8 @@ def _schema_operation(server: Services, version: Version) -> Document:
     slugs = [model.slug for model in server.catalog.models]
     model = server.catalog.models[0]
     example = esm2_docs.request_schema(version, "log_prob", server.bounds, model.shape)
-    choices = {"slug": ("Model.", slugs), "action": ("Action.", list(LISTED_ACTIONS))}
+    own = [mutations.ACTION] if version is Version.V3 else []
+    choices = {"slug": ("Model.", slugs), "action": ("Action.", [*LISTED_ACTIONS, *own])}
     return {
         "tags": ["schemas"],
         "operationId": f"schema_{version}",

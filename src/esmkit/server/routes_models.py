@@ -11,7 +11,7 @@ from esmkit.server import calls
 from esmkit.server.answers import json_response
 from esmkit.server.catalog import resolve_action
 from esmkit.server.services import services
-from esmkit.server.wire import esm2_docs, schema
+from esmkit.server.wire import esm2_docs, mutations, mutations_answers, schema
 from esmkit.server.wire.base import Version
 
 router = APIRouter(include_in_schema=False)  # `openapi.py` lists one concrete path per model and action instead
@@ -27,9 +27,12 @@ def _call(version: Version) -> Endpoint:
 
 def _schema(version: Version) -> Endpoint:
     async def request_schema(request: Request, slug: str, action: str) -> Response:
-        server, name = services(request), resolve_action(action)
+        server, name = services(request), resolve_action(action, version)
         model = server.catalog.find(slug)
-        content = esm2_docs.request_schema(version, name, server.bounds, model.shape)
+        if name == mutations.ACTION:
+            content = mutations_answers.request_schema(server.bounds)
+        else:
+            content = esm2_docs.request_schema(version, name, server.bounds, model.shape)
         rate = schema.throttle_rate(server.settings.limit_requests_per_s)
         return json_response({**content, "throttle_rate": rate}, request=request)
 

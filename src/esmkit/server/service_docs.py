@@ -174,7 +174,7 @@ class UsageEntry(UsageTotals):
 
     key_id: str | None = Field(description="Id of the key; null for requests without one.")
     model: str = Field(description="Slug.")
-    action: str = Field(description="encode, predict or log_prob.")
+    action: str = Field(description="encode, predict, log_prob or mutations.")
     day: date = Field(description="In UTC.")
 
 

@@ -72,7 +72,7 @@ class Call:
     """A checked request, ready for the queue, with what is needed to write its answer.
 
     Attributes:
-        action: encode, predict or log_prob.
+        action: encode, predict, log_prob or mutations.
         records: what to compute, ids `items__0` and so on.
         outputs: outputs of the engine.
         options: their options.

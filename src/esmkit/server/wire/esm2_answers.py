@@ -118,6 +118,12 @@ def _layered(version: Version, key: str, inner: str, old_key: str | None, by_lay
     return entry
 
 
+def about(call: Call, results: Sequence[Result]) -> dict[str, Any]:
+    """What a binary answer says beside its arrays."""
+    vocabulary = {"vocab_tokens": VOCABULARY} if "logits" in call.outputs else {}
+    return {"items": [remarks(call, index, result) for index, result in enumerate(results)], **vocabulary}
+
+
 def remarks(call: Call, index: int, result: Result) -> Entry:
     """What an extension did to this item; nothing unless one was asked for."""
     chain = call.chains[index]

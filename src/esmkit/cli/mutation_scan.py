@@ -1,0 +1,186 @@
+"""`esmkit mutations scan`: every single substitution of a protein, as a table, as pictures, and by position."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from esmkit.alphabet import STANDARD
+from esmkit.applications.mutations.heatmap import SUFFIXES, demand_picture, draw_heatmap
+from esmkit.applications.mutations.logo import draw_logo
+from esmkit.applications.mutations.page import write_page
+from esmkit.applications.mutations.scan import PositionSummary, Scan, assembled, scan_indices
+from esmkit.applications.mutations.scoring import names_of
+from esmkit.applications.mutations.variants import AMINO_ACIDS, SINGLE_COLUMNS, singles
+from esmkit.cli.mutation_options import ScoringOptions
+from esmkit.cli.mutation_run import ScoringRun, load_models, one_protein
+from esmkit.cli.run import OK
+from esmkit.engine import Model
+from esmkit.errors import InvalidConfigError
+from esmkit.inputs.rows import open_rows
+from esmkit.sinks.files import write_whole
+from esmkit.types import Record
+
+_DERIVED = (".csv", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRequest:
+    """The command line, apart from what it shares with others."""
+
+    source: str
+    sequence: str | None
+    protein_id: str | None
+    positions: str | None
+    offset: int
+    out: Path | None
+    heatmaps: tuple[Path, ...]
+    logo: Path | None
+    summary: Path | None
+
+    @property
+    def has_derived(self) -> bool:
+        """Whether pictures or the summary shall be written."""
+        return bool(self.heatmaps or self.logo or self.summary)
+
+    def protein(self) -> Record:
+        """What to scan."""
+        if bool(self.source) == bool(self.sequence):
+            raise InvalidConfigError("give either PROTEIN or --sequence, one of the two", setting="source")
+        return Record(0, "sequence", self.sequence) if self.sequence else one_protein(self.source, self.protein_id)
+
+    def check(self) -> None:
+        """Refuses before the work what could not be written after it."""
+        pictures = [path for path in self.heatmaps if path.suffix.lower() != ".html"]
+        for path in (*pictures, *((self.logo,) if self.logo else ())):
+            if path.suffix.lower() not in SUFFIXES:
+                raise InvalidConfigError(
+                    f"{path}: a picture ends with {', '.join(SUFFIXES)}, a heat map also with .html", setting="plot"
+                )
+            demand_picture(path)
+        if self.has_derived and self.out is not None and self.out.suffix.lower() not in _DERIVED:
+            raise InvalidConfigError(
+                f"--out {self.out}: pictures and summary are made from one file, {' or '.join(_DERIVED)}", setting="out"
+            )
+
+
+def execute(options: ScoringOptions, request: ScanRequest) -> int:
+    """Runs the command and returns its exit code."""
+    request.check()
+    protein = request.protein()
+    wanted = None if request.positions is None else position_list(request.positions)
+    indices = scan_indices(protein.sequence, wanted, offset=request.offset)
+    models = load_models(options)
+    run = ScoringRun(
+        options,
+        models,
+        lambda: singles(protein.sequence, indices=indices, offset=request.offset),
+        list(SINGLE_COLUMNS),
+        {
+            "offset": request.offset,
+            "wild_type_sha256": hashlib.sha256(protein.sequence.encode()).hexdigest(),
+            "positions": request.positions,
+        },
+        total=len(indices) * (len(STANDARD) - 1),
+    )
+    if request.out is None:
+        scores = [result.arrays[options.method] for result in run.to_screen(None)]
+    else:
+        run.to_file(request.out)
+        scores = _read_back(request.out, options.method) if request.out.suffix.lower() in _DERIVED else []
+    if scores:
+        _derive(_scan(protein, indices, scores, options, models, request.offset), protein, request, options)
+    run.summary.report(quiet=options.quiet, json=options.json and request.out is not None)
+    return OK
+
+
+def position_list(text: str) -> list[int]:
+    """Positions from a list such as `24-40,55`.
+
+    Raises:
+        InvalidConfigError: it is no such list.
+
+    Example:
+        >>> position_list("3-5,9")
+        [3, 4, 5, 9]
+    """
+    positions: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        try:
+            positions += range(int(first), int(last or first) + 1)
+        except ValueError:
+            raise InvalidConfigError(
+                f"--positions {text!r} is no list of positions; write for example 24-40,55", setting="positions"
+            ) from None
+    return positions
+
+
+def _scan(
+    protein: Record,
+    indices: Sequence[int],
+    scores: Sequence[float],
+    options: ScoringOptions,
+    models: Sequence[Model],
+    offset: int,
+) -> Scan:
+    return assembled(protein.sequence, indices, scores, method=options.method, models=names_of(models), offset=offset)
+
+
+def _read_back(path: Path, column: str) -> list[float]:
+    """The scores from the file: what an earlier run computed is there and nowhere else."""
+    names, rows = open_rows(path)
+    at = names.index(column)
+    return [float(cells[at]) for _, cells in rows]
+
+
+def _derive(scan: Scan, protein: Record, request: ScanRequest, options: ScoringOptions) -> None:
+    """Pictures and summary; the summary to the screen when nothing else was asked for."""
+    title = f"{protein.id} {protein.description}".strip() if request.source else f"{len(scan.sequence)} residues"
+    for path in request.heatmaps:
+        if path.suffix.lower() == ".html":
+            write_page(scan, path, title=title)
+        else:
+            draw_heatmap(scan, path, title=title)
+    if request.logo is not None:
+        draw_logo(scan, request.logo, title=title)
+    if request.summary is not None:
+        request.summary.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(request.summary, summary_csv(scan.summary()))
+    if request.out is None and not request.has_derived:
+        _show(scan, json_lines=options.json)
+
+
+def summary_csv(summary: Sequence[PositionSummary]) -> str:
+    """The summary as a table."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow([field.name for field in dataclasses.fields(PositionSummary)])
+    for line in summary:
+        values = dataclasses.astuple(line)
+        rows.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
+    return text.getvalue()
+
+
+def _show(scan: Scan, *, json_lines: bool) -> None:
+    """One line per position: a table for people, or everything as JSON."""
+    if json_lines:
+        columns = [STANDARD.index(residue) for residue in AMINO_ACIDS]
+        for line, scores in zip(scan.summary(), scan.scores[:, columns].tolist(), strict=True):
+            by_residue = dict(zip(AMINO_ACIDS, scores, strict=True))
+            typer.echo(json.dumps({**dataclasses.asdict(line), "scores": by_residue}))
+        return
+    typer.echo("position  wild type  probability  entropy  mean effect  best substitution")
+    for line in scan.summary():
+        typer.echo(
+            f"{line.position:>8}  {line.wild_type:>9}  {line.probability:>11.4f}  {line.entropy_bits:>7.4f}  "
+            f"{line.mean_effect:>11.4f}  {line.best_substitution:>8} {line.best_score:>8.4f}"
+        )
