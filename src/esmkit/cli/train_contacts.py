@@ -90,6 +90,8 @@ def contacts(options: ContactOptions) -> int:
     settings = Settings.from_env(os.environ, offline=options.offline or None)
     # All maps of a batch are held at once, so a batch is one protein.
     model = load(options.model, device=options.device, threads=options.threads, batch_tokens=1, settings=settings)
+    if model.engine.loaded.notice:
+        _say(model.engine.loaded.notice, options)
     _fit_and_save(options, model, structures, held_out)
     return 0
 
@@ -144,7 +146,12 @@ def _examples(options: ContactOptions, model: Model, structures: Sequence[Struct
 
     sequences = [structure.sequence for structure in structures]
     with Progress(lambda: from_sequences(sequences), [False], enabled=not options.quiet) as progress:
-        return Examples.of(model.engine, structures, on_tokens=progress.tokens)
+
+        def count(structure: Structure) -> None:
+            progress.record(len(structure.sequence))
+            progress.tokens(len(structure.sequence) + 2)
+
+        return Examples.of(model.engine, structures, on_structure=count)
 
 
 def _show(options: ContactOptions, report: dict[str, Any], measured: Precision) -> None:

@@ -96,14 +96,14 @@ class Examples:
         engine: Engine,
         structures: Sequence[Structure],
         *,
-        on_tokens: Callable[[int], None] | None = None,
+        on_structure: Callable[[Structure], None] = lambda structure: None,
     ) -> Examples:
         """Runs the model on the sequences, one at a time when the engine's batches are of one.
 
         Args:
             engine: the model.
             structures: one protein chain each.
-            on_tokens: called with the tokens computed since the last call.
+            on_structure: called with every structure once it is done.
 
         Raises:
             InvalidInputError: a structure has no pair of residues far enough apart in the chain.
@@ -122,10 +122,11 @@ class Examples:
         _demand_room(bounds[-1] * output.num_maps)
         features_PM = np.empty((bounds[-1], output.num_maps), dtype=np.float32)
         records = (Record(index, each.id, each.sequence) for index, each in enumerate(structures))
-        results = engine.run(records, [output], on_progress=on_tokens)
-        for (start, stop), truth, result in zip(pairwise(bounds), truths, results, strict=True):
+        results = engine.run(records, [output])
+        for (start, stop), truth, structure, result in zip(pairwise(bounds), truths, structures, results, strict=True):
             assert isinstance(result, Result)
             features_PM[start:stop] = result.arrays["pair_features"][truth.known]
+            on_structure(structure)
         return cls(truths, features_PM, bounds)
 
     def rows(self, structures: Sequence[int]) -> IntArray:
