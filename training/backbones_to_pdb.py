@@ -2,8 +2,8 @@
 
     python training/backbones_to_pdb.py labelled/structures/extra_backbones.npz build/structures
 
-The file holds N, CA, C and O of every residue in hundredths of an Å, chains end to end, and what they are; C-beta atoms are
-not in it, and `esmkit train contacts` places them. Needs biotite, esmkit's extra `structure`.
+The file holds N, CA, C and O of every residue in hundredths of an Å, chains end to end. C-beta atoms are not in it:
+`esmkit train contacts` places them. Needs biotite, esmkit's extra `structure`.
 """
 
 from __future__ import annotations

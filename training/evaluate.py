@@ -17,9 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from evaluation import contacts, mutations, page, perplexity, retrieval
+
 import esmkit
 from esmkit.engine import Model
-from evaluation import contacts, mutations, page, perplexity, retrieval
 
 
 def main() -> None:
@@ -62,6 +63,7 @@ def _about(model: Model) -> dict[str, Any]:
         "layers": shape.num_layers,
         "width": shape.width,
         "heads": shape.num_heads,
+        "tokens": model.engine.loaded.about.get("tokens"),
         "parameters": sum(parameter.numel() for parameter in model.engine.loaded.module.parameters()),
     }
 

@@ -15,15 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from esmkit.alphabet import STANDARD_IDS
+from esmkit.alphabet import STANDARD_IDS, TOKENS
 from esmkit.training.corpus import Corpus
 
-Ints = np.ndarray[Any, np.dtype[np.int64]]
+Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 V = 20
 OTHER = V
 """Stands in a context for the ends of a sequence, for every token that is no amino acid, and for all before these."""
+_SYMBOL_OF = np.full(len(TOKENS), OTHER, dtype=np.int8)
+_SYMBOL_OF[STANDARD_IDS] = np.arange(V)
 STRENGTHS = tuple(2.0**power for power in range(-2, 21))
 LEFT_OUT = 0.01
 """Share of the sequences on which the weights are chosen."""
@@ -48,51 +50,52 @@ class Markov:
         """Counts in all sequences but the last few, on which the weights are then chosen."""
         left_out = max(1, round(LEFT_OUT * len(corpus)))
         cut = int(corpus.starts[len(corpus) - left_out])
-        model = cls(count(symbols(corpus.tokens[:cut]), order), [1.0])
+        counts, strengths = count(symbols(corpus.tokens[:cut]), order), [1.0]
         rest_T = symbols(corpus.tokens[cut:])
         at_P = np.flatnonzero(rest_T < V)
         truth_P = rest_T[at_P]
         contexts_PK = contexts(rest_T, at_P, order)
-        probabilities_PV = model._unigram(len(at_P))
-        for number in range(1, order + 1):
-            counts_PV = model.counts[number][codes(contexts_PK[:, :number])]
-            trials = [interpolated(counts_PV, probabilities_PV, strength) for strength in STRENGTHS]
-            losses = [-np.log(trial[np.arange(len(at_P)), truth_P]).mean() for trial in trials]
-            best = int(np.argmin(losses))
-            probabilities_PV = trials[best]
-            model = cls(model.counts, [*model.strengths, STRENGTHS[best]])
-        return model
+        probability_P = unigram(counts[0], strengths[0])[truth_P]
+        for number, counts_CV in enumerate(counts[1:], start=1):
+            code_P = codes(contexts_PK[:, :number])
+            seen_P, all_P = counts_CV[code_P, truth_P], counts_CV.sum(1)[code_P]
+            trials = {strength: interpolated(seen_P, all_P, probability_P, strength) for strength in STRENGTHS}
+            best = max(trials, key=lambda strength: np.log(trials[strength]).sum())
+            probability_P = trials[best]
+            strengths.append(best)
+        return cls(counts, strengths)
 
     def foretell(self, symbols_T: Ints, at_P: Ints) -> Iterator[Floats]:
         """Probabilities [P, V] of the residues at some places, order by order from 0."""
         contexts_PK = contexts(symbols_T, at_P, len(self.counts) - 1)
-        probabilities_PV = self._unigram(len(at_P))
+        probabilities_PV = np.tile(unigram(self.counts[0], self.strengths[0]), (len(at_P), 1))
         yield probabilities_PV
         for number in range(1, len(self.counts)):
             counts_PV = self.counts[number][codes(contexts_PK[:, :number])]
-            probabilities_PV = interpolated(counts_PV, probabilities_PV, self.strengths[number])
+            all_P1 = counts_PV.sum(1, keepdims=True)
+            probabilities_PV = interpolated(counts_PV, all_P1, probabilities_PV, self.strengths[number])
             yield probabilities_PV
 
-    def _unigram(self, places: int) -> Floats:
-        frequencies_1V = interpolated(self.counts[0], np.full((1, V), 1 / V), self.strengths[0])
-        return np.repeat(frequencies_1V, places, axis=0)
+
+def unigram(counts_1V: Ints, strength: float) -> Floats:
+    """Order 0, above the uniform distribution: [V]."""
+    return interpolated(counts_1V[0], counts_1V.sum(), np.full(V, 1 / V), strength)
 
 
-def interpolated(counts_PV: Ints, below_PV: Floats, strength: float) -> Floats:
-    """Counts, with the order below as `strength` more of them."""
-    mixed: Floats = (counts_PV + strength * below_PV) / (counts_PV.sum(1, keepdims=True) + strength)
+def interpolated(seen: Ints, everything: Ints, below: Floats, strength: float) -> Floats:
+    """The share of what was `seen` in `everything`, with the order below as `strength` more of it."""
+    mixed: Floats = (seen + strength * below) / (everything + strength)
     return mixed
 
 
-def symbols(tokens_T: np.ndarray[Any, Any]) -> Ints:
-    """Token ids as 0 to 19, amino acids in the order of the alphabet, or OTHER."""
-    ids_T = tokens_T.astype(np.int64) - STANDARD_IDS.start
-    return np.where((ids_T >= 0) & (ids_T < V), ids_T, OTHER)
+def symbols(tokens_T: Ints) -> Ints:
+    """Token ids as 0 to 19, amino acids in the order of the alphabet, or OTHER; int8."""
+    return _SYMBOL_OF[tokens_T]
 
 
 def contexts(symbols_T: Ints, at_P: Ints, order: int) -> Ints:
     """The symbols before some places, [P, K]; nothing is seen beyond an OTHER, nor before the first token."""
-    padded = np.concatenate([np.full(order, OTHER), symbols_T])
+    padded = np.concatenate([np.full(order, OTHER, dtype=np.int8), symbols_T])
     contexts_PK = np.empty((len(at_P), order), dtype=np.int64)
     beyond_P = np.zeros(len(at_P), dtype=bool)
     for distance in range(1, order + 1):

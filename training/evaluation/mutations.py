@@ -1,7 +1,8 @@
 """Rank correlation of masked-marginal scores with measured effects of mutations, beside BLOSUM62.
 
-A variant scores the sum over its changed residues of log p(new) - log p(old), each position masked alone in the wild type
-(Meier et al. 2021, doi:10.1101/2021.07.09.450648); with BLOSUM62 the same sum over the matrix.
+A variant scores the sum over its changed residues of log p(new) - log p(old), each position masked alone in the wild
+type (Meier et al. 2021, doi:10.1101/2021.07.09.450648). With the matrix B it scores the sum of B(old, new), or of
+B(old, new) - B(old, old), whichever does better.
 
 Shape suffixes: L positions, V = 20 amino acids in the order of `alphabet.STANDARD`.
 """
@@ -28,11 +29,13 @@ from esmkit.types import FloatArray, IntArray, Record, Result
 
 Variant = tuple[tuple[int, str], ...]
 """0-based index and new residue of every change."""
-TITLES = {
-    "BLAT_ECOLX_Stiffler2015": "TEM-1 beta-lactamase, single mutants (Stiffler 2015)",
-    "avgfp_nn4dms": "avGFP, single and multiple mutants (Sarkisyan 2016)",
-    "gb1_flip_low_vs_high": "GB1, four sites (Wu 2016)",
-}
+ASSAYS = (
+    ("BLAT_ECOLX_Stiffler2015", 1, "TEM-1 beta-lactamase, single mutants (Stiffler 2015)"),
+    ("avgfp_nn4dms", 1, "avGFP, single mutants (Sarkisyan 2016)"),
+    ("avgfp_nn4dms", None, "avGFP, all: the number of changes alone decides much"),
+    ("gb1_flip_low_vs_high", None, "GB1, four sites (Wu 2016)"),
+)
+"""File, changes of a variant at most, title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,11 @@ class Assay:
     """Measured variants of one protein.
 
     Attributes:
-        name: of its file.
         wildtype: the sequence.
         variants: what was changed.
         measured: float64, one value each; larger is better.
     """
 
-    name: str
     wildtype: str
     variants: Sequence[Variant]
     measured: FloatArray
@@ -60,16 +61,17 @@ class Assay:
         parse: Callable[[str, str], Variant] = mutations if by_name else differences
         column, measured = ("mutant", "score") if by_name else ("sequence", "target")
         variants = [parse(row[column], wildtype) for row in rows]
-        return cls(path.stem, wildtype, variants, np.array([float(row[measured]) for row in rows]))
+        return cls(wildtype, variants, np.array([float(row[measured]) for row in rows]))
 
-    def scores(self, table_LV: FloatArray) -> FloatArray:
-        """One score per variant from a table of scores of every residue at every position."""
-        gains_LV = table_LV - np.array([table_LV[i, STANDARD.index(old)] for i, old in enumerate(self.wildtype)])[:, None]
-        return np.array([sum(gains_LV[i, STANDARD.index(new)] for i, new in variant) for variant in self.variants])
+    def up_to(self, changes: int | None) -> Assay:
+        """Variants with so many changes at most; all for None."""
+        kept = [index for index, variant in enumerate(self.variants) if changes is None or len(variant) <= changes]
+        return Assay(self.wildtype, [self.variants[index] for index in kept], self.measured[kept])
 
     def spearman(self, table_LV: FloatArray) -> float:
-        """Rank correlation of these scores with what was measured."""
-        return float(spearmanr(self.scores(table_LV), self.measured).statistic)
+        """Rank correlation of what was measured with the sums over changed residues of table[position, new residue]."""
+        scores = [sum(table_LV[i, STANDARD.index(new)] for i, new in variant) for variant in self.variants]
+        return float(spearmanr(scores, self.measured).statistic)
 
 
 def mutations(text: str, wildtype: str) -> Variant:
@@ -129,17 +131,26 @@ def blosum62(sequence: str) -> FloatArray:
     return np.array([[matrix.get_score(old, new) for new in STANDARD] for old in sequence], dtype=np.float64)
 
 
+def above_old(table_LV: FloatArray, sequence: str) -> FloatArray:
+    """A table less its value of the residue that is there."""
+    old_L = np.array([table_LV[index, STANDARD.index(old)] for index, old in enumerate(sequence)])
+    return table_LV - old_L[:, None]
+
+
 def evaluate(model: Model, labelled: Path) -> list[dict[str, Any]]:
     """Per assay: how many variants, and the rank correlation of the model's and of BLOSUM62's scores."""
+    wildtypes = json.loads((labelled / "dms" / "wildtypes.json").read_text())
     results = []
-    for name, wildtype in json.loads((labelled / "dms" / "wildtypes.json").read_text()).items():
-        assay = Assay.read(labelled / "dms" / f"{name}.csv", wildtype)
+    for name, changes, title in ASSAYS:
+        wildtype = wildtypes[name]
+        assay = Assay.read(labelled / "dms" / f"{name}.csv", wildtype).up_to(changes)
+        matrix = blosum62(wildtype)
         results.append(
             {
-                "assay": TITLES[name],
+                "assay": title,
                 "variants": len(assay.variants),
-                "model": assay.spearman(masked_log_probs(model, wildtype)),
-                "blosum62": assay.spearman(blosum62(wildtype)),
+                "model": assay.spearman(above_old(masked_log_probs(model, wildtype), wildtype)),
+                "blosum62": max(assay.spearman(matrix), assay.spearman(above_old(matrix, wildtype))),
             }
         )
     return results

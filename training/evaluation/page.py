@@ -25,59 +25,67 @@ def write(report: dict[str, Any], path: Path) -> None:
 
 def tables(report: dict[str, Any]) -> str:
     """All tables."""
-    parts = (_perplexity, _mutations, _contacts, _retrieval)
-    return "\n\n".join([_model(report), *(part(report[part.__name__.strip("_")]) for part in parts)])
-
-
-def _model(report: dict[str, Any]) -> str:
-    about = report["model"]
-    return (
-        f"Weights `{about['weights_sha256'][:12]}`: {about['layers']} layers, width {about['width']}, {about['heads']} heads, "
-        f"{about['parameters']:,} parameters. Measured on {report['date']} with esmkit {about['esmkit']}."
+    slug = report["model"]["slug"]
+    return "\n\n".join(
+        [
+            _model(report["model"], report["date"]),
+            _perplexity(report["perplexity"], slug),
+            _mutations(report["mutations"], slug),
+            _contacts(report["contacts"]),
+            _retrieval(report["retrieval"], slug),
+        ]
     )
 
 
-def _perplexity(result: dict[str, Any]) -> str:
+def _model(about: dict[str, Any], date: str) -> str:
+    shape = f"{about['layers']} layers, width {about['width']}, {about['heads']} heads"
+    trained = f", trained on {about['tokens'] / 1e6:,.0f} M tokens" if about.get("tokens") else ""
+    return (
+        f"Weights `{about['weights_sha256'][:12]}`: {shape}, {about['parameters']:,} parameters{trained}. "
+        f"Measured on {date} with esmkit {about['esmkit']}."
+    )
+
+
+def _perplexity(result: dict[str, Any], slug: str) -> str:
     names = {
         "unigram": "unigram: how frequent each residue is",
         "bigram": "bigram: the residue before",
         "markov": f"interpolated Markov model: the {result['order']} residues before",
-        "model": "**esm2-mini**",
+        "model": f"**{slug}**: all residues that are not hidden",
     }
     rows = [(title, f"{result[n]['perplexity']:.2f}", f"{result[n]['accuracy']:.1%}") for n, title in names.items()]
     return (
-        f"**Hidden residues** of {result['proteins']:,} proteins without relatives in the training data (15 % of the residues, "
-        f"{result['hidden_residues']:,}, all behind `<mask>`); all rows learnt from `train.fasta.zst` or more:\n\n"
+        f"**Hidden residues**: 15 % ({result['hidden_residues']:,}) of {result['proteins']:,} proteins that have no "
+        "relatives in the training data, all behind `<mask>`. The other models were counted on `train.fasta.zst`; they "
+        "see the residues before each hidden one, hidden themselves or not.\n\n"
     ) + _table(("", "perplexity", "first guess right"), rows)
 
 
-def _mutations(results: list[dict[str, Any]]) -> str:
-    rows = [
-        (each["assay"], f"{each['variants']:,}", f"{each['blosum62']:.3f}", f"**{each['model']:.3f}**") for each in results
-    ]
-    return "**Effects of mutations**, Spearman's rank correlation of masked-marginal scores:\n\n" + _table(
-        ("measured", "variants", "BLOSUM62", "esm2-mini"), rows
+def _mutations(results: list[dict[str, Any]], slug: str) -> str:
+    rows = [(r["assay"], f"{r['variants']:,}", f"{r['blosum62']:.3f}", f"**{r['model']:.3f}**") for r in results]
+    return "**Effects of mutations**: Spearman's rank correlation of masked-marginal scores.\n\n" + _table(
+        ("measured", "variants", "BLOSUM62", slug), rows
     )
 
 
 def _contacts(result: dict[str, Any]) -> str:
     ranges = {"all": "6 or more positions apart", "long": "24 or more positions apart"}
-    rows = []
-    for name, title in ranges.items():
-        precision = result["precision"][name]
-        rows.append((title, *(f"{precision[column]:.3f}" for column in ("chance", "L", "L/5"))))
+    rows = [
+        (title, *(f"{result['precision'][name][column]:.3f}" for column in ("chance", "L", "L/5")))
+        for name, title in ranges.items()
+    ]
     return (
-        f"**Contacts** of {result['structures']} structures in folds that the contact head was not fitted to, share of the "
-        "most probable pairs that touch (C-beta atoms within 8 Å):\n\n"
+        f"**Contacts** of {result['structures']} structures whose topology the contact head was not fitted to: share "
+        "of the most probable pairs that touch (C-beta atoms within 8 Å).\n\n"
     ) + _table(("pairs", "chance", "top L", "top L/5"), rows)
 
 
-def _retrieval(result: dict[str, Any]) -> str:
-    row = (f"{result['composition']:.1%}", f"**{result['model']:.1%}**")
+def _retrieval(result: dict[str, Any], slug: str) -> str:
+    row = ("yes", f"{result['composition']:.1%}", f"**{result['model']:.1%}**")
     return (
-        f"**Families**: for {result['queries']:,} proteins, is the nearest of {result['lookups']:,} others by cosine of the "
-        "same CATH superfamily?\n\n"
-    ) + _table(("", "amino-acid composition", "mean embedding of esm2-mini"), [("yes", *row)])
+        f"**Families**: of {result['queries']:,} proteins, is the nearest of {result['lookups']:,} others (cosine) of "
+        "the same CATH superfamily?\n\n"
+    ) + _table(("", "amino-acid composition", f"mean embedding of {slug}"), [row])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -17,11 +17,11 @@ from esmkit.training.corpus import Corpus
 from esmkit.training.masking import MaskedBatch
 from esmkit.training.validation import Validation
 
-from .markov import V, Floats, Ints, Markov, symbols
+from .markov import Floats, Ints, Markov, V, symbols
 
 CROP = 1024
 """Longer than any held-out protein: they are scored whole."""
-ORDER = 4
+ORDER = 5
 
 
 def evaluate(model: Model, corpus: Path) -> dict[str, Any]:

@@ -34,7 +34,9 @@ class ContactOptions:
     ] = None
     valid: Annotated[
         list[str] | None,
-        typer.Option(help="Structures to measure precision on; repeatable. By default cross-validation.", rich_help_panel=DATA),
+        typer.Option(
+            help="Structures to measure precision on; repeatable. By default cross-validation.", rich_help_panel=DATA
+        ),
     ] = None
     chain: Annotated[
         str | None, typer.Option(help="Of files that name none; by default the only one.", rich_help_panel=DATA)
@@ -42,9 +44,7 @@ class ContactOptions:
     model: Annotated[
         str, typer.Option("--model", "-m", help="Whose contact head: slug, hub id, or path.", rich_help_panel=MODEL)
     ] = "esm2-mini"
-    c: Annotated[
-        float, typer.Option(min=1e-6, help="Inverse strength of the L1 penalty.", rich_help_panel=FIT)
-    ] = 0.15
+    c: Annotated[float, typer.Option(min=1e-6, help="Inverse strength of the L1 penalty.", rich_help_panel=FIT)] = 0.15
     folds: Annotated[int, typer.Option(min=2, help="Of cross-validation.", rich_help_panel=FIT)] = 5
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=RUN)] = "auto"
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.", rich_help_panel=RUN)] = None
@@ -113,7 +113,7 @@ def _fit_and_save(
     assert options.out is not None
     loaded = model.engine.loaded
     examples = _examples(options, model, structures)
-    _say(f"fitting {examples.features_PM.shape[1]} maps to {len(examples.touch_P):,} pairs", options)
+    _say(f"fitting {examples.features_PM.shape[1]} maps to {len(examples.touch):,} pairs", options)
     head = fit(examples, c=options.c)
     if held_out:
         measured, how = mean_precision(score(head, _examples(options, model, held_out))), "held-out structures"
@@ -123,8 +123,8 @@ def _fit_and_save(
     report = {
         "structures": [structure.id for structure in structures],
         "held_out": [structure.id for structure in held_out],
-        "pairs": len(examples.touch_P),
-        "contacts": int(examples.touch_P.sum()),
+        "pairs": len(examples.touch),
+        "contacts": int(examples.touch.sum()),
         "c": options.c,
         "maps": len(head.weights_M),
         "maps_used": int((head.weights_M != 0).sum()),
@@ -162,7 +162,7 @@ def _show(options: ContactOptions, report: dict[str, Any], measured: Precision) 
         typer.echo(json.dumps({**report, "out": str(options.out)}))
         return
     _say(
-        f"{len(report['structures'])} structures, {report['pairs']:,} pairs, {report['contacts']:,} of them in contact; "
+        f"{len(report['structures'])} structures, {report['pairs']:,} pairs, {report['contacts']:,} of them contacts; "
         f"{report['maps_used']} of {report['maps']} maps have a weight",
         options,
     )

@@ -3,7 +3,7 @@
 biotite reads the files, and nothing else in esmkit imports it. How a chain becomes a sequence:
 
 - The chain is named, or the only one with amino acids. Model 1, the first alternative location of an atom.
-- A modified residue is its parent (MSE is M), as the Chemical Component Dictionary says; X where it names no single one.
+- A modified residue is its parent (MSE is M), as the Chemical Component Dictionary says; X where it names none.
 - Amino acids among the hetero atoms that are bonded to no neighbour are ligands, and left out.
 - Where the chain is broken, as many X as the numbers of the residues leave room for stand for those that are missing;
   they have no place, nor have residues without the atoms for it.
@@ -13,8 +13,10 @@ Shape suffixes: L residues.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,8 @@ class Structure:
     Attributes:
         id: name of the file without its endings, `:`, and the chain.
         sequence: its residues in order, X where one is missing or unknown.
-        cb_L3: float32 [L, 3] in Å, where the C-beta atoms are: of glycine, and where the atom is missing, where it would be
-            from N, CA and C; NaN where these are missing too.
+        cb_L3: float32 [L, 3] in Å, where the C-beta atoms are. Of glycine, and where the atom is missing, where N, CA
+            and C would have it; NaN where these are missing too.
     """
 
     id: str
@@ -122,7 +124,7 @@ class _Residues:
     def without_ligands(self) -> _Residues:
         """Without hetero residues that are bonded to no neighbour."""
         bonded = np.concatenate([[False], self.bonds() < BOND, [False]])
-        kept = np.flatnonzero(~self.hetero | bonded[1:] | bonded[:-1])
+        kept = np.flatnonzero(~self.hetero | bonded[1:] | bonded[:-1]).tolist()
         atoms = {name: places[kept] for name, places in self.atoms.items()}
         return _Residues([self.names[index] for index in kept], self.numbers[kept], self.hetero[kept], atoms)
 
@@ -134,17 +136,17 @@ class _Residues:
         """
         gap, jump = self.bonds(), np.diff(self.numbers) - 1
         broken = (gap >= BOND) | (np.isnan(gap) & (jump != 0))
-        for index in np.flatnonzero(broken & ~((jump >= 1) & (jump <= MAX_MISSING))):
+        for index in np.flatnonzero(broken & ~((jump >= 1) & (jump <= MAX_MISSING))).tolist():
             pair = " and ".join(f"{self.names[i]} {self.numbers[i]}" for i in (index, index + 1))
             raise InvalidInputError(
-                f"{where}: the chain is broken between {pair} (C to N {gap[index]:.1f} Å), and their numbers do not say "
-                f"how many residues are missing (1 to {MAX_MISSING}); number the residues as in the whole protein, or "
-                "leave this structure out"
+                f"{where}: the chain is broken between {pair} (C to N {gap[index]:.1f} Å), and their numbers do not "
+                f"say how many residues are missing (1 to {MAX_MISSING}); number the residues as in the whole protein, "
+                "or leave this structure out"
             )
         return np.where(broken, jump, 0)
 
     def cb(self) -> FloatArray:
-        """C-beta atoms, [L, 3]: as in the file, else in the ideal place (constants of ProteinMPNN, Dauparas et al. 2022)."""
+        """C-beta atoms, [L, 3]: as in the file, else in the ideal place (as in ProteinMPNN, Dauparas et al. 2022)."""
         n, ca, c = (self.atoms[name] for name in _BACKBONE)
         b, d = ca - n, c - ca
         ideal = -0.58273431 * np.cross(b, d) + 0.56802827 * b - 0.54067466 * d + ca
@@ -193,7 +195,8 @@ def _atoms(path: str) -> Any:
             f"{path}: a structure ends with {', '.join(SUFFIXES)}, compressed or not; rename it, or convert it",
             source=path,
         )
-    with open_text(path) as lines:
+    with open_text(path) as lines, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # elements guessed, author's names missing: no matter here
         try:
             if file_format == "pdb":
                 return pdb.PDBFile.read(lines).get_structure(model=1)
@@ -202,7 +205,7 @@ def _atoms(path: str) -> Any:
             raise
         except Exception as error:  # its parsers let through whatever int, float and indexing raise
             raise InvalidInputError(
-                f"{path} cannot be read as {file_format} ({type(error).__name__}: {error}); is it a structure, and whole?",
+                f"{path} cannot be read as {file_format} ({type(error).__name__}: {error}); is it a whole structure?",
                 source=path,
             ) from error
 
@@ -229,7 +232,7 @@ def _is_amino_acid(atoms: Any) -> Any:
     from biotite.structure import filter_canonical_amino_acids, get_residue_starts, spread_residue_wise
 
     starts = get_residue_starts(atoms, add_exclusive_stop=True)
-    names = [set(atoms.atom_name[start:stop]) for start, stop in zip(starts[:-1], starts[1:], strict=True)]
+    names = [set(atoms.atom_name[start:stop]) for start, stop in pairwise(starts)]
     whole = spread_residue_wise(atoms, np.array([set(_BACKBONE) <= each for each in names], dtype=bool))
     return whole | filter_canonical_amino_acids(atoms)
 

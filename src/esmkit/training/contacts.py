@@ -134,8 +134,8 @@ class Examples:
         return np.concatenate([np.arange(self.bounds[each], self.bounds[each + 1]) for each in structures])
 
     @property
-    def touch_P(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Which pairs touch."""
+    def touch(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Which pairs touch, [P]."""
         return np.concatenate([truth.touch for truth in self.truths])
 
 
@@ -179,7 +179,7 @@ def fit(examples: Examples, structures: Sequence[int] | None = None, *, c: float
     from sklearn.linear_model import LogisticRegression
 
     rows = slice(None) if structures is None else examples.rows(structures)
-    touch_P = examples.touch_P[rows]
+    touch_P = examples.touch[rows]
     if touch_P.all() or not touch_P.any():
         raise InvalidInputError(
             f"{'all' if touch_P.any() else 'none'} of the {len(touch_P):,} pairs touch, so there is nothing to tell "
@@ -193,7 +193,9 @@ def fit(examples: Examples, structures: Sequence[int] | None = None, *, c: float
 def score(head: FittedHead, examples: Examples, structures: Sequence[int] | None = None) -> list[Precision]:
     """The precision of a head on structures, one by one; all by default."""
     chosen = range(len(examples.truths)) if structures is None else structures
-    return [precision(examples.truths[each], head.logits(examples.features_PM[examples.rows([each])])) for each in chosen]
+    return [
+        precision(examples.truths[each], head.logits(examples.features_PM[examples.rows([each])])) for each in chosen
+    ]
 
 
 def cross_validate(examples: Examples, *, folds: int, c: float = C) -> Precision:
