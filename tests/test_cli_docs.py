@@ -96,9 +96,9 @@ def test_every_option_is_on_the_page_of_the_command_line() -> None:
     assert sorted(name for name in group.commands if f"`esmkit {name}" not in page) == []
 
 
-@pytest.mark.parametrize(("kind", "page", "at_least"), [("mlm", "training", 30), ("contacts", "contacts-training", 12)])
-def test_every_option_of_training_is_on_its_page(kind: str, page: str, at_least: int) -> None:
-    page = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("kind", "name", "at_least"), [("mlm", "training", 30), ("contacts", "contacts-training", 12)])
+def test_every_option_of_training_is_on_its_page(kind: str, name: str, at_least: int) -> None:
+    page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
     command = typer.main.get_command(app).commands["train"].commands[kind]
     options = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
     assert len(options) > at_least
