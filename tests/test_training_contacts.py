@@ -208,12 +208,21 @@ def test_the_report_says_what_was_fitted_and_how_well(run: Esmkit, tmp_path: Pat
     assert lines[0].split()[-4:] == [f"{expected['all'][top]:.3f}" for top in ("chance", "L", "L/2", "L/5")]
 
 
+def test_a_head_without_any_weight_is_pointed_out(run: Esmkit, tmp_path: Path) -> None:
+    done = run(STRUCTURES, "--c", "0.0001", "--out", tmp_path / "flat")
+    assert done.code == 0
+    assert f"0 of {MAPS} maps have a weight" in done.err
+    assert "raise --c, or train the model first" in done.err
+    contacts = esmkit.load(tmp_path / "flat").contacts("MKTAYIAKQR")
+    assert np.ptp(contacts) == 0
+
+
 def test_what_cannot_be_fitted_is_said_before_the_model_runs(run: Esmkit, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     one = STRUCTURES / "2gom_A.pdb.gz"
     for arguments, message in (
-        ((one, "--out", tmp_path / "new"), "1 structures cannot be divided into 5 folds"),
+        ((one, "--out", tmp_path / "new"), "5 folds need at least as many structures, and there are 1"),
         ((one, "--out", tmp_path / "full"), "is not empty"),
         ((one,), "name structures and a folder"),
         ((f"{one}:Q", "--out", tmp_path / "new"), "no protein chain 'Q'"),

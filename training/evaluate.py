@@ -58,8 +58,9 @@ def _options() -> argparse.Namespace:
 
 def _about(model: Model) -> dict[str, Any]:
     shape = model.shape
+    provenance = {name: value for name, value in model.provenance.items() if name != "source"}  # a path of this machine
     return {
-        **model.provenance,
+        **provenance,
         "layers": shape.num_layers,
         "width": shape.width,
         "heads": shape.num_heads,

@@ -17,7 +17,7 @@ from esmkit.cli.options import with_options
 if TYPE_CHECKING:
     from esmkit.engine import Model
     from esmkit.inputs.structures import Structure
-    from esmkit.training.contacts import Examples
+    from esmkit.training.contacts import Examples, FittedHead
     from esmkit.training.precision import Precision
 
 DATA, MODEL, FIT, RUN, OUT = "Data", "Model", "Fit", "Run", "Output"
@@ -83,8 +83,8 @@ def contacts(options: ContactOptions) -> int:
     held_out = read_structures(options.valid or [], chain=options.chain)
     if not held_out and len(structures) < options.folds:
         raise InvalidConfigError(
-            f"{len(structures)} structures cannot be divided into {options.folds} folds; give more (the authors took "
-            "20), fewer --folds, or others to measure on with --valid",
+            f"{options.folds} folds need at least as many structures, and there are {len(structures)}; give more (the "
+            "authors took 20), fewer --folds, or others to measure on with --valid",
             setting="folds",
         )
     settings = Settings.from_env(os.environ, offline=options.offline or None)
@@ -107,20 +107,16 @@ def _fit_and_save(
     import torch
 
     from esmkit.models.save import save_pretrained
-    from esmkit.training.contacts import cross_validate, fit, score
-    from esmkit.training.precision import mean_precision
+    from esmkit.training.contacts import fit
 
     assert options.out is not None
     loaded = model.engine.loaded
     examples = _examples(options, model, structures)
     _say(f"fitting {examples.features_PM.shape[1]} maps to {len(examples.touch):,} pairs", options)
     head = fit(examples, c=options.c)
-    if held_out:
-        measured, how = mean_precision(score(head, _examples(options, model, held_out))), "held-out structures"
-    else:
-        measured = cross_validate(examples, folds=options.folds, c=options.c)
-        how = f"{options.folds}-fold cross-validation"
+    how, measured = _measured(options, model, head, examples, held_out)
     report = {
+        "model": {name: loaded.provenance[name] for name in ("slug", "weights_sha256")},
         "structures": [structure.id for structure in structures],
         "held_out": [structure.id for structure in held_out],
         "pairs": len(examples.touch),
@@ -130,13 +126,24 @@ def _fit_and_save(
         "maps_used": int((head.weights_M != 0).sum()),
         "measured_by": how,
         "precision": measured,
-        "model": dict(loaded.provenance),
     }
     head.put_into(loaded.module)
     about = {**loaded.about, "slug": options.name or options.out.resolve().name}
     save_pretrained(loaded.module, options.out, dtype=getattr(torch, options.out_dtype), about=about)
     (options.out / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     _show(options, report, measured)
+
+
+def _measured(
+    options: ContactOptions, model: Model, head: FittedHead, examples: Examples, held_out: Sequence[Structure]
+) -> tuple[str, Precision]:
+    """How precision was measured, and what came out."""
+    from esmkit.training.contacts import cross_validate, score
+    from esmkit.training.precision import mean_precision
+
+    if held_out:
+        return "held-out structures", mean_precision(score(head, _examples(options, model, held_out)))
+    return f"{options.folds}-fold cross-validation", cross_validate(examples, folds=options.folds, c=options.c)
 
 
 def _examples(options: ContactOptions, model: Model, structures: Sequence[Structure]) -> Examples:
@@ -166,6 +173,8 @@ def _show(options: ContactOptions, report: dict[str, Any], measured: Precision) 
         f"{report['maps_used']} of {report['maps']} maps have a weight",
         options,
     )
+    if not report["maps_used"]:
+        _say("without any weight, every pair gets the same probability: raise --c, or train the model first", options)
     _say(f"precision by {report['measured_by']}, of the most probable pairs; model in {options.out}", options)
     typer.echo(f"{'pairs':8}{'positions':>11}{'chance':>8}" + "".join(f"{'top ' + top:>9}" for top in TOPS))
     for name, (least, below) in RANGES.items():
