@@ -13,6 +13,10 @@ from esmkit.inputs.structures import read_structure, read_structures
 from tests.structure_files import STRUCTURES, lines_of, residue, strand, write
 
 
+FREE = [("N", (90.0, 0.0, 0.0)), ("CA", (91.5, 0.0, 0.0)), ("C", (92.0, 1.4, 0.0)), ("CB", (91.5, -1.5, 0.0))]
+"""The atoms of an amino acid far from everything."""
+
+
 def number_of(line: str) -> int:
     return int(line[22:26])
 
@@ -117,9 +121,8 @@ def test_modified_residues_are_their_parents_and_unknown_ones_x(tmp_path: Path) 
 
 
 def test_water_ions_and_free_amino_acids_are_no_residues(tmp_path: Path) -> None:
-    far = [("N", (90.0, 0.0, 0.0)), ("CA", (91.5, 0.0, 0.0)), ("C", (92.0, 1.4, 0.0)), ("CB", (91.5, -1.5, 0.0))]
     others = [
-        *residue("GLU", 301, far, hetero=True),
+        *residue("GLU", 301, FREE, hetero=True),
         *residue("CA", 302, [("CA", (50.0, 0.0, 0.0))], hetero=True),
         *residue("HOH", 303, [("O", (60.0, 0.0, 0.0))], hetero=True),
     ]
@@ -144,6 +147,7 @@ def test_a_folder_gives_its_structures_by_name() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("x.pdb", "\n".join(residue("GLU", 1, FREE, hetero=True)), "chain A: its amino acids are single ones"),
         ("x.pdb", "\n".join(strand("AGK")[1::4]), "no residue has a C-beta atom"),
         ("x.pdb", "\n".join(residue("HOH", 1, [("O", (0.0, 0.0, 0.0))], hetero=True)), "no amino acids"),
         ("x.pdb", "", "cannot be read as pdb"),

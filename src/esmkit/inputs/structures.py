@@ -70,8 +70,10 @@ def read_structure(source: str, *, chain: str | None = None) -> Structure:
     path, named = _path_and_chain(source)
     atoms, chain = _chain(_atoms(path), named or chain, path)
     residues = _Residues.of(atoms).without_ligands()
-    name = f"{_stem(path)}:{chain}"
-    missing = residues.missing(f"{path}, chain {chain}")
+    where = f"{path}, chain {chain}"
+    if not residues.names:
+        raise InvalidInputError(f"{where}: its amino acids are single ones, no protein; choose another", source=path)
+    missing = residues.missing(where)
     places = np.cumsum(np.concatenate([[0], missing + 1]))
     letters = np.full(places[-1] + 1, "X")
     letters[places] = [_letter(residue) for residue in residues.names]
@@ -79,11 +81,11 @@ def read_structure(source: str, *, chain: str | None = None) -> Structure:
     cb_L3[places] = residues.cb()
     if np.isnan(cb_L3).all():
         raise InvalidInputError(
-            f"{path}, chain {chain}: no residue has a C-beta atom, or N, CA and C to place one; give a structure with "
-            "the atoms of the backbone",
+            f"{where}: no residue has a C-beta atom, or N, CA and C to place one; give a structure with the atoms of the "
+            "backbone",
             source=path,
         )
-    return Structure(name, "".join(letters), cb_L3)
+    return Structure(f"{_stem(path)}:{chain}", "".join(letters), cb_L3)
 
 
 @dataclass(frozen=True, slots=True)
