@@ -12,7 +12,6 @@ from esmkit.errors import InvalidInputError
 from esmkit.inputs.structures import read_structure, read_structures
 from tests.structure_files import STRUCTURES, lines_of, residue, strand, write
 
-
 FREE = [("N", (90.0, 0.0, 0.0)), ("CA", (91.5, 0.0, 0.0)), ("C", (92.0, 1.4, 0.0)), ("CB", (91.5, -1.5, 0.0))]
 """The atoms of an amino acid far from everything."""
 

@@ -81,8 +81,8 @@ def read_structure(source: str, *, chain: str | None = None) -> Structure:
     cb_L3[places] = residues.cb()
     if np.isnan(cb_L3).all():
         raise InvalidInputError(
-            f"{where}: no residue has a C-beta atom, or N, CA and C to place one; give a structure with the atoms of the "
-            "backbone",
+            f"{where}: no residue has a C-beta atom, or N, CA and C to place one; give a structure with the atoms of "
+            "the backbone",
             source=path,
         )
     return Structure(f"{_stem(path)}:{chain}", "".join(letters), cb_L3)
