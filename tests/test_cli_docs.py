@@ -12,6 +12,7 @@ import typer.main
 
 from esmkit.cli import app
 from tests.cli_calls import ROOT, SHORT, Esmkit, examples, in_process, write_fasta
+from tests.structure_files import STRUCTURES
 
 DOCS = ROOT / "docs"
 PAGES = (
@@ -24,6 +25,7 @@ PAGES = (
     "mutations",
     "library",
     "training",
+    "contacts-training",
     "command-line",
 )
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -49,6 +51,7 @@ def esmkit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     few = ["P0DP23", "P10275", "P62593", *SHORT]
     shutil.copytree(ROOT / "examples" / "proteingym", tmp_path / "examples" / "proteingym")
     write_fasta(tmp_path / "examples" / "proteins.fasta", [(name, known[name]) for name in few])
+    (tmp_path / "examples" / "structures").symlink_to(STRUCTURES)
     return in_process(monkeypatch, capsys)
 
 
@@ -97,11 +100,12 @@ def test_every_option_is_on_the_page_of_the_command_line() -> None:
     assert sorted(name for name in group.commands if f"`esmkit {name}" not in page) == []
 
 
-def test_every_option_of_training_is_on_its_page() -> None:
-    page = (DOCS / "training.md").read_text(encoding="utf-8")
-    command = typer.main.get_command(app).commands["train"].commands["mlm"]
+@pytest.mark.parametrize(("kind", "name", "at_least"), [("mlm", "training", 30), ("contacts", "contacts-training", 12)])
+def test_every_option_of_training_is_on_its_page(kind: str, name: str, at_least: int) -> None:
+    page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    command = typer.main.get_command(app).commands["train"].commands[kind]
     options = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
-    assert len(options) > 30
+    assert len(options) > at_least
     assert sorted(option for option in options - {"-q"} if f"`{option}`" not in page) == []
 
 

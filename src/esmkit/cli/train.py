@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from esmkit.cli import train_mlm
+from esmkit.cli import train_contacts, train_mlm
 
 app = typer.Typer(no_args_is_help=True, help="Train models: from nothing, or on from a checkpoint.")
-for module in (train_mlm,):
+for module in (train_mlm, train_contacts):
     module.register(app)

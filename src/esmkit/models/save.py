@@ -64,8 +64,7 @@ def save_pretrained(
         InvalidConfigError: the folder holds something already.
     """
     directory = Path(directory)
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise InvalidConfigError(f"{directory} exists and is not empty; choose a new folder", setting="directory")
+    demand_new(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     family, shape = _family_of(module)
     dtype = dtype or next(module.parameters()).dtype
@@ -89,6 +88,16 @@ def save_pretrained(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return directory
+
+
+def demand_new(directory: Path) -> None:
+    """Finds out before the work whose result shall be saved.
+
+    Raises:
+        InvalidConfigError: the folder holds something already.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise InvalidConfigError(f"{directory} exists and is not empty; choose a new folder", setting="directory")
 
 
 def _family_of(module: nn.Module) -> tuple[Family, ModelShape]:
