@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import typer
@@ -117,7 +118,8 @@ def _train(
     import torch
 
     from esmkit.cli.train_progress import TrainProgress
-    from esmkit.training.mlm import Conduct, MlmTraining
+    from esmkit.training.loop import Conduct
+    from esmkit.training.mlm import MlmTraining
     from esmkit.training.plot import draw
 
     about: dict[str, Any] = {"slug": options.name or folder.path.resolve().name, "trained": True}
@@ -129,7 +131,7 @@ def _train(
         progress.begin(recipe.budget.share(training.position), training.position.tokens)
         complete = training.run()
     if complete:
-        folder.finish(module, getattr(torch, options.out_dtype), training.about)
+        folder.finish(partial(training.write, dtype=getattr(torch, options.out_dtype)))
     if options.plot is not None:
         draw(folder.read_log(), options.plot, about["slug"])
     _report(options, training, complete=complete)
@@ -160,7 +162,7 @@ def _report(options: MlmOptions, training: MlmTraining, *, complete: bool) -> No
     folder, position = training.folder, training.position
     scores = [line for line in folder.read_log() if "perplexity" in line]
     last = {name: scores[-1][name] for name in ("perplexity", "accuracy")} if scores else {}
-    where = folder.model if complete else folder.checkpoint()
+    where = folder.product if complete else folder.checkpoint()
     facts = {"complete": complete, "steps": position.step, "tokens": position.tokens, "seconds": position.seconds}
     if options.json:
         typer.echo(json.dumps({**facts, **last, "out": str(where)}))
