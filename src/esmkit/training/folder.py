@@ -5,7 +5,8 @@
     checkpoint-00001234/ what was trained so far, with the state of the optimizer beside it
     model/, predictor/   what the run made
 
-What is in a checkpoint is the business of the training, which writes and reads it. Each of these appears whole or not at all, so a run that is killed at any moment goes on from its last checkpoint.
+What is in a checkpoint is the business of the training, which writes and reads it. Each of these appears whole or not
+at all, so a run that is killed at any moment goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class TrainingFolder:
             shutil.rmtree(left)
         if self.checkpoint() is None and not self.product.exists():
             write_whole(run, json.dumps(identity, indent=1) + "\n")
-            self._cut_log(0)
+            self._cut_log(-1)
             return
         old, new = _flat(json.loads(run.read_text(encoding="utf-8"))), _flat(identity)
         changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
