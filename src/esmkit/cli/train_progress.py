@@ -86,7 +86,7 @@ class TrainProgress:
 
     def _say(self, text: str) -> None:
         if self._enabled:
-            self._console.print(f"esmkit: {text}", highlight=False)
+            self._console.print(f"esmkit: {text}", highlight=False, soft_wrap=True)
 
 
 def scores(line: Mapping[str, Any]) -> str:

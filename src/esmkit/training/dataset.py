@@ -15,6 +15,7 @@ import numpy as np
 
 from esmkit.alphabet import ResiduePolicy, clean, num_residues, tokenize
 from esmkit.applications.predictors.card import Task
+from esmkit.applications.predictors.output import told
 from esmkit.batching import LengthPolicy, collate, pack, window_rows, windows
 from esmkit.errors import InvalidInputError
 from esmkit.inputs import open_records
@@ -50,7 +51,7 @@ class LabelledBatch:
         at: int64 [M], index into T of every residue.
         line: int64 [M], the line that it is part of.
         weight: float32 [M], with which.
-        num_lines: n, proteins or residues.
+        told: float32 [n, e], what a head is told of each line besides representations.
         labelled: int64 [k], the lines that have a label.
         targets: [k], float32 or int64.
     """
@@ -61,7 +62,7 @@ class LabelledBatch:
     at: IntArray
     line: IntArray
     weight: FloatArray
-    num_lines: int
+    told: FloatArray
     labelled: IntArray
     targets: Values
 
@@ -96,14 +97,17 @@ class LabelledSet:
         """Where the lines of each protein start in a table of all of them, and how many there are, int64."""
         return np.concatenate(([0], np.cumsum([len(values) for values in self.values])))
 
+    def num_residues(self, member: int) -> int:
+        """Residues of a protein, as many as are computed."""
+        return self.spans[member][-1][1]
+
     def batch(self, members: Sequence[int]) -> LabelledBatch:
         """Packs proteins."""
-        rows, places, lines, weights = [], [], [], []
+        by_residue = self.task.level == "residue"
+        rows, places, lines, weights, besides = [], [], [], [], []
         num_tokens = num_lines = 0
         for member in members:
-            ids, values = tokenize(self.records[member].sequence), self.values[member]
-            by_residue = self.task.level == "residue"
-            length = self.spans[member][-1][1]
+            ids, length = tokenize(self.records[member].sequence), self.num_residues(member)
             for row in window_rows(ids, self.spans[member]):
                 residues = np.arange(row.num_residues)
                 rows.append(row)
@@ -112,7 +116,8 @@ class LabelledSet:
                 weight = np.ones(len(residues), np.float32) if row.weights is None else row.weights
                 weights.append(weight if by_residue else weight / np.float32(length))
                 num_tokens += len(row.tokens)
-            num_lines += len(values)
+            num_lines += len(self.values[member])
+            besides.append(np.tile(told(self.task, length), (len(self.values[member]), 1)))
         packed = collate(rows)
         values = np.concatenate([self.values[member] for member in members])
         labelled = np.flatnonzero(values >= 0 if values.dtype.kind == "i" else ~np.isnan(values))
@@ -123,7 +128,7 @@ class LabelledSet:
             at=np.concatenate(places),
             line=np.concatenate(lines),
             weight=np.concatenate(weights),
-            num_lines=num_lines,
+            told=np.concatenate(besides),
             labelled=labelled,
             targets=values[labelled],
         )

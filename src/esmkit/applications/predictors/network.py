@@ -46,8 +46,8 @@ class Head(nn.Module):
         self.register_buffer("scale", torch.ones(features))
         self.register_buffer("offset", torch.zeros(outputs))
         self.register_buffer("unit", torch.ones(outputs))
-        layers = [nn.Linear(features, hidden), nn.GELU(), nn.Linear(hidden, outputs)]
-        self.layers = nn.Sequential(*(layers if hidden else [nn.Linear(features, outputs)]))
+        before = [nn.Linear(features, hidden), nn.GELU()] if hidden else []
+        self.layers = nn.Sequential(*before, nn.Linear(hidden or features, outputs))
 
     def forward(self, x_nF: torch.Tensor) -> torch.Tensor:
         """[n, F] -> [n, C]: numbers in the unit of the labels, or logits of classes."""

@@ -28,7 +28,32 @@ class Fitted(ABC):
 
     @abstractmethod
     def answers(self, representations: FloatArray) -> FloatArray:
-        """float32 [n, F] -> the predicted numbers [n, 1], or the probabilities of the classes [n, C]."""
+        """float32 [n, F], see `features` -> predicted numbers [n, 1], or probabilities of the classes [n, C]."""
+
+
+def told(task: Task, length: int) -> FloatArray:
+    """What a predictor is told besides representations, float32 [e].
+
+    Of a protein as a whole the logarithm of its length, which a mean over residues does not hold; of a residue nothing.
+    """
+    return np.log([length] if task.level == "sequence" else []).astype(np.float32)
+
+
+def features(task: Task, representations: Sequence[FloatArray], length: int) -> FloatArray:
+    """What a predictor sees of one record.
+
+    Args:
+        task: what is predicted.
+        representations: float32 [D] or [L, D] for each layer.
+        length: residues of the record.
+
+    Returns:
+        float32 [1, F] or [L, F].
+    """
+    besides = told(task, length)
+    lines = representations[0].shape[:-1]
+    parts = [*representations, np.broadcast_to(besides, (*lines, len(besides)))]
+    return np.atleast_2d(np.concatenate(parts, axis=-1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +106,8 @@ class Property(Output):
     def finish(self, parts: Parts, ids: IntArray) -> Mapping[str, Any]:
         """The answer for one record: a number or class; per residue an array, or a string with a letter for each."""
         arrays = self.source.finish(parts, ids)
-        joined = np.concatenate([arrays[self.source.column_of(layer)] for layer in self.resolved_layers()], axis=-1)
-        answers = self.fitted.answers(np.atleast_2d(joined))
+        chosen = [arrays[self.source.column_of(layer)] for layer in self.resolved_layers()]
+        answers = self.fitted.answers(features(self.task, chosen, len(ids) - 2))
         if not np.isfinite(answers).all():
             raise ModelExecutionError("a prediction is NaN or Inf; check the predictor and its base model")
         return self._of_sequence(answers[0]) if self.task.level == "sequence" else self._of_residues(answers)
