@@ -20,6 +20,7 @@ from esmkit.types import FloatArray, IntArray, Record
 UNLABELLED = "?"
 """Stands for a residue of which nothing is known."""
 NO_CLASS = -1
+_LARGEST = float(np.finfo(np.float32).max)
 _BETWEEN_NUMBERS = re.compile(r"[\s,;]+")
 
 Values = FloatArray | IntArray
@@ -69,14 +70,14 @@ def numbers(record: Record, labels: Sequence[str | None], task: Task) -> FloatAr
             number = float(label)
         except ValueError:
             number = math.nan
-        values[index] = number
-        if not np.isfinite(values[index]):
+        if not abs(number) <= _LARGEST:
             raise unusable(
                 record,
                 task,
                 f"holds {label!r}{_at(index, task)}, which is no finite number; mend or remove it, or choose --task "
                 "classification for names",
             )
+        values[index] = number
     return values
 
 
