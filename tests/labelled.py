@@ -63,7 +63,7 @@ def write_table(path: Path, rows: Sequence[Sequence[Any]], header: Sequence[str]
 
 def solubility(path: Path, number: int = 150) -> Path:
     """A table with a label per protein."""
-    return write_table(path, [(sequence, share_of("AC", sequence)) for sequence in proteins(number)])
+    return write_table(path, [(sequence, share_of("AC", sequence)) for sequence in proteins(number, letters="ACDEFG")])
 
 
 def neighbours(path: Path, number: int = 60) -> Path:
