@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 HEAD = "head"
 """In the folder of a fine-tuning run, that of the run which trains the head it starts with."""
 PREDICTOR = "predictor"
-RATES = {"none": 1e-3, "lora": 1e-3, "full": 1e-4}
+RATES = {"none": 1e-3, "lora": 3e-4, "full": 5e-5}
 """Learning rates where none is given."""
 SCORES_EVERY_S = 5.0
 
