@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
 from esmkit.applications.predictors import Task
-from esmkit.training.metrics import classification, regression, score
+from esmkit.errors import MissingExtraError
+from esmkit.training.metrics import classification, demand_sklearn, regression, score
 
 GENERATOR = np.random.default_rng(1)
 
@@ -45,6 +47,12 @@ def test_classification_metrics_are_those_of_scikit_learn() -> None:
     two = shares[:, :2] / shares[:, :2].sum(1, keepdims=True)
     binary = classification(two, truth % 2)
     assert binary["auroc"] == pytest.approx(metrics.roc_auc_score(truth % 2, two[:, 1]))
+
+
+def test_missing_scikit_learn_is_said_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'esmkit\[learn\]'"):
+        demand_sklearn()
 
 
 @pytest.mark.parametrize(

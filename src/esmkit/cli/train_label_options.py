@@ -81,7 +81,10 @@ class HeadOptions:
     batch_tokens: BatchTokens = 16384
     accumulate: Accumulate = 1
     learning_rate: Annotated[
-        float | None, typer.Option(help="At its peak; by default 1e-3 for a head, 3e-4 for LoRA, 5e-5 for --full.", rich_help_panel=RECIPE)
+        float | None,
+        typer.Option(
+            help="At its peak; by default 1e-3 for a head, 3e-4 for LoRA, 5e-5 for --full.", rich_help_panel=RECIPE
+        ),
     ] = None
     warmup_steps: WarmupSteps = 20
     weight_decay: WeightDecay = 0.01

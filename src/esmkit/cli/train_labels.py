@@ -93,7 +93,9 @@ class _Run:
         """What is trained."""
         from esmkit.training.supervised import Design
 
-        wanted = dict.fromkeys(self.model.shape.layer(number) for number in _layers(self.options))
+        wanted = dict.fromkeys(
+            self.model.shape.layer(number) for number in numbers(self.options.layers, setting="layers")
+        )
         base = {name: self.model.provenance[name] for name in ("slug", "source", "weights_sha256")}
         long = {"policy": self.length.on_long, "max_length": self.length.limit}
         return Design(base, tuple(wanted), self.options.hidden, adapter, long)
@@ -242,10 +244,6 @@ def _about(data: LabelledSet) -> Iterator[str]:
     for part in data.parts:
         if part != "train" and (shared := data.shared(part)):
             yield f"{shared:,} proteins of {part} are, letter for letter, in train too: their scores flatter"
-
-
-def _layers(options: HeadOptions) -> tuple[int, ...]:
-    return numbers(options.layers, setting="layers")
 
 
 def _say_scores(card: Card, name: str, options: HeadOptions) -> None:

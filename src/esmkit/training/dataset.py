@@ -20,7 +20,7 @@ from esmkit.batching import LengthPolicy, collate, pack, window_rows, windows
 from esmkit.errors import InvalidInputError
 from esmkit.inputs import open_records
 from esmkit.training import splits
-from esmkit.training.labels import Values, class_names, class_numbers, numbers, parse
+from esmkit.training.labels import Values, class_names, class_numbers, is_label, numbers, parse
 from esmkit.training.stream import Epochs, Order, batch_ends
 from esmkit.types import FloatArray, IntArray, Record
 
@@ -120,7 +120,7 @@ class LabelledSet:
             besides.append(np.tile(told(self.task, length), (len(self.values[member]), 1)))
         packed = collate(rows)
         values = np.concatenate([self.values[member] for member in members])
-        labelled = np.flatnonzero(values >= 0 if values.dtype.kind == "i" else ~np.isnan(values))
+        labelled = np.flatnonzero(is_label(values))
         return LabelledBatch(
             numbers=tuple(members),
             tokens=packed.tokens,
@@ -132,6 +132,11 @@ class LabelledSet:
             labelled=labelled,
             targets=values[labelled],
         )
+
+    def labels(self, part: str) -> Values:
+        """All labels of a part."""
+        values: Any = np.concatenate([self.values[member] for member in self.parts[part].tolist()])
+        return values[is_label(values)]  # type: ignore[no-any-return]
 
     def batches(self, part: str, token_budget: int) -> Iterable[LabelledBatch]:
         """Every protein of a part once, proteins of like length together."""

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -98,15 +99,14 @@ def make_trainable(module: nn.Module, adapter: Adapter, *, last: int, seed: int)
 
 def new_head(data: LabelledSet, features: FrozenFeatures, hidden: int, seed: int) -> Head:
     """A head that standardises its features, and at first predicts the mean label, or all classes alike."""
-    train = data.parts["train"].tolist()
-    centre, scale = features.moments(train)
+    centre, scale = features.moments(data.parts["train"].tolist())
     head = Head(len(centre), hidden, data.task.num_outputs)
     head.centre.copy_(torch.from_numpy(centre))
     head.scale.copy_(torch.from_numpy(scale))
     if data.task.kind == "regression":
-        labels = torch.cat([torch.from_numpy(data.batch([number]).targets) for number in train]).double()
-        head.offset.fill_(labels.mean().item())
-        head.unit.fill_(labels.std(correction=0).item() or 1.0)
+        labels = data.labels("train").astype(np.float64)
+        head.offset.fill_(float(labels.mean()))
+        head.unit.fill_(float(labels.std()) or 1.0)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for layer in head.layers:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -97,6 +98,11 @@ def class_numbers(record: Record, labels: Sequence[str | None], task: Task) -> I
                 "remove this row, or choose another --seed where the split is random (for numbers: --task regression)",
             )
     return np.array([NO_CLASS if label is None else known[label] for label in labels], dtype=np.int64)
+
+
+def is_label(values: Values) -> np.ndarray[Any, np.dtype[np.bool]]:
+    """Which values are labels and not gaps."""
+    return values != NO_CLASS if values.dtype.kind == "i" else ~np.isnan(values)
 
 
 def class_names(labels: Iterable[str | None]) -> tuple[str, ...]:

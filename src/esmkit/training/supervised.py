@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ class Adapter:
         alpha: of LoRA: its changes count alpha / rank.
     """
 
-    kind: str = "none"
+    kind: Literal["none", "lora", "full"] = "none"
     rank: int = 0
     alpha: float = 0.0
 
@@ -186,9 +186,7 @@ class LabelTraining(Training[LabelledBatch]):
         self.module.load_state_dict(state, strict=False)
 
     def _sizes(self, part: str) -> dict[str, int]:
-        members = self.data.parts[part].tolist()
-        labels = sum(len(self.data.batch([member]).targets) for member in members)
-        return {"proteins": len(members), "labels": labels}
+        return {"proteins": len(self.data.parts[part]), "labels": len(self.data.labels(part))}
 
     def _write_predictor(self, folder: Path, found: Mapping[str, Any]) -> None:
         from esmkit import __version__

@@ -31,7 +31,7 @@ class Saved:
         folder: where it is.
         card: what it predicts, from which model.
         fitted: what was learnt.
-        sha256: of all its files.
+        sha256: of its files `predictor.*`.
     """
 
     folder: Path
@@ -83,8 +83,8 @@ def read_predictor(folder: Path | str) -> Saved:
         raise WeightsError(
             f"{folder / CARD}: the kind is {card.kind!r}; this esmkit knows {', '.join(KINDS)}", path=str(folder / CARD)
         )
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return Saved(folder, card, KINDS[card.kind](folder, card), combined({path.name: sha256_of(path) for path in files}))
+    digest = combined({path.name: sha256_of(path) for path in folder.glob("predictor.*")})
+    return Saved(folder, card, KINDS[card.kind](folder, card), digest)
 
 
 class Predictor:
