@@ -15,7 +15,6 @@ import numpy as np
 
 from esmkit.alphabet import ResiduePolicy, clean, num_residues, tokenize
 from esmkit.applications.predictors.card import Task
-from esmkit.applications.predictors.output import told
 from esmkit.batching import LengthPolicy, collate, pack, window_rows, windows
 from esmkit.errors import InvalidInputError
 from esmkit.inputs import open_records
@@ -51,7 +50,7 @@ class LabelledBatch:
         at: int64 [M], index into T of every residue.
         line: int64 [M], the line that it is part of.
         weight: float32 [M], with which.
-        told: float32 [n, e], what a head is told of each line besides representations.
+        num_lines: n.
         labelled: int64 [k], the lines that have a label.
         targets: [k], float32 or int64.
     """
@@ -62,7 +61,7 @@ class LabelledBatch:
     at: IntArray
     line: IntArray
     weight: FloatArray
-    told: FloatArray
+    num_lines: int
     labelled: IntArray
     targets: Values
 
@@ -97,17 +96,13 @@ class LabelledSet:
         """Where the lines of each protein start in a table of all of them, and how many there are, int64."""
         return np.concatenate(([0], np.cumsum([len(values) for values in self.values])))
 
-    def num_residues(self, member: int) -> int:
-        """Residues of a protein, as many as are computed."""
-        return self.spans[member][-1][1]
-
     def batch(self, members: Sequence[int]) -> LabelledBatch:
         """Packs proteins."""
         by_residue = self.task.level == "residue"
-        rows, places, lines, weights, besides = [], [], [], [], []
+        rows, places, lines, weights = [], [], [], []
         num_tokens = num_lines = 0
         for member in members:
-            ids, length = tokenize(self.records[member].sequence), self.num_residues(member)
+            ids, length = tokenize(self.records[member].sequence), self.spans[member][-1][1]
             for row in window_rows(ids, self.spans[member]):
                 residues = np.arange(row.num_residues)
                 rows.append(row)
@@ -117,7 +112,6 @@ class LabelledSet:
                 weights.append(weight if by_residue else weight / np.float32(length))
                 num_tokens += len(row.tokens)
             num_lines += len(self.values[member])
-            besides.append(np.tile(told(self.task, length), (len(self.values[member]), 1)))
         packed = collate(rows)
         values = np.concatenate([self.values[member] for member in members])
         labelled = np.flatnonzero(is_label(values))
@@ -128,7 +122,7 @@ class LabelledSet:
             at=np.concatenate(places),
             line=np.concatenate(lines),
             weight=np.concatenate(weights),
-            told=np.concatenate(besides),
+            num_lines=num_lines,
             labelled=labelled,
             targets=values[labelled],
         )

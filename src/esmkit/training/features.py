@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from esmkit.applications.predictors.output import features, told
+from esmkit.applications.predictors.output import features
 from esmkit.batching import LengthPolicy
 from esmkit.engine import Model
 from esmkit.layers.attention import choose_backend
@@ -82,7 +82,7 @@ class FrozenFeatures:
         first_lines = data.first_lines.tolist()
         columns = [column.name for column in output.columns()]
         with tempfile.TemporaryFile(dir=folder) as file:
-            shape = (first_lines[-1], len(columns) * model.width + len(told(data.task, 1)))
+            shape = (first_lines[-1], len(columns) * model.width)
             table: Any = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
         on_progress = None if watcher is None else watcher.tokens
         for result in model.engine.run(data.records, [output], length=length, on_progress=on_progress):
@@ -90,8 +90,7 @@ class FrozenFeatures:
             if watcher is not None:
                 watcher.record(result.meta["length"])
             start, stop = first_lines[result.index : result.index + 2]
-            residues = data.num_residues(result.index)
-            table[start:stop] = features(data.task, [result.arrays[column] for column in columns], residues)
+            table[start:stop] = features([result.arrays[column] for column in columns])
         return cls(table, first_lines)
 
     def __call__(self, batch: LabelledBatch) -> torch.Tensor:
@@ -139,8 +138,6 @@ class ModelFeatures:
         tokens_T = upload(torch.from_numpy(batch.tokens), self.device)
         found = self.module(tokens_T, layout, Needs(layers=frozenset(self.layers)), backend=backend)
         x_TF = torch.cat([found.representations[layer].float() for layer in self.layers], dim=-1)
-        at, line, weight, besides = (
-            upload(torch.from_numpy(each), self.device) for each in (batch.at, batch.line, batch.weight, batch.told)
-        )
-        lines_nF = x_TF.new_zeros(len(besides), x_TF.shape[1]).index_add(0, line, x_TF[at] * weight[:, None])
-        return torch.cat([lines_nF, besides], dim=-1)
+        at, line, weight = (upload(torch.from_numpy(x), self.device) for x in (batch.at, batch.line, batch.weight))
+        lines_nF = x_TF.new_zeros(batch.num_lines, x_TF.shape[1])
+        return lines_nF.index_add(0, line, x_TF[at] * weight[:, None])

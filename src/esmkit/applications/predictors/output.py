@@ -31,29 +31,16 @@ class Fitted(ABC):
         """float32 [n, F], see `features` -> predicted numbers [n, 1], or probabilities of the classes [n, C]."""
 
 
-def told(task: Task, length: int) -> FloatArray:
-    """What a predictor is told besides representations, float32 [e].
-
-    Of a protein as a whole the logarithm of its length, which a mean over residues does not hold; of a residue nothing.
-    """
-    return np.log([length] if task.level == "sequence" else []).astype(np.float32)
-
-
-def features(task: Task, representations: Sequence[FloatArray], length: int) -> FloatArray:
-    """What a predictor sees of one record.
+def features(representations: Sequence[FloatArray]) -> FloatArray:
+    """What a predictor sees of a record: the representations of several layers side by side.
 
     Args:
-        task: what is predicted.
         representations: float32 [D] or [L, D] for each layer.
-        length: residues of the record.
 
     Returns:
         float32 [1, F] or [L, F].
     """
-    besides = told(task, length)
-    lines = representations[0].shape[:-1]
-    parts = [*representations, np.broadcast_to(besides, (*lines, len(besides)))]
-    return np.atleast_2d(np.concatenate(parts, axis=-1))
+    return np.atleast_2d(np.concatenate(representations, axis=-1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +94,7 @@ class Property(Output):
         """The answer for one record: a number or class; per residue an array, or a string with a letter for each."""
         arrays = self.source.finish(parts, ids)
         chosen = [arrays[self.source.column_of(layer)] for layer in self.resolved_layers()]
-        answers = self.fitted.answers(features(self.task, chosen, len(ids) - 2))
+        answers = self.fitted.answers(features(chosen))
         if not np.isfinite(answers).all():
             raise ModelExecutionError("a prediction is NaN or Inf; check the predictor and its base model")
         return self._of_sequence(answers[0]) if self.task.level == "sequence" else self._of_residues(answers)
