@@ -35,7 +35,7 @@ class LowRank(nn.Module):
         self.scale = alpha / rank
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        """The changed weight, added up in fp32 also where the passes compute in 16 bit: a small change would be lost."""
+        """The changed weight, added up in fp32 even where passes compute in 16 bit: a small change would be lost."""
         with torch.autocast(weight.device.type, enabled=False):
             return changed(weight, self.a, self.b, self.scale)
 
