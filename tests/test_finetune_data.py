@@ -13,8 +13,9 @@ import pytest
 
 from esmkit.applications.predictors import Task
 from esmkit.batching import LengthPolicy
-from esmkit.errors import EsmkitError, InvalidInputError, InvalidRecordError, SequenceTooLongError
+from esmkit.errors import EsmkitError, InvalidConfigError, InvalidInputError, InvalidRecordError, SequenceTooLongError
 from esmkit.training.dataset import Columns, LabelledSet, LabelledStream, read_labelled
+from tests.cli_calls import write_fasta
 from tests.labelled import REGRESSION, RESIDUES, proteins, read, solubility, write_table
 
 CLASSES = Task("classification", "sequence", "label")
@@ -118,6 +119,14 @@ def test_a_missing_column_is_named_with_those_there_are(tmp_path: Path) -> None:
         read_labelled({"train": str(table)}, Columns("score"), REGRESSION)
     with pytest.raises(InvalidInputError, match=r"no column 'split'.*--split-column"):
         read_labelled({"train": str(table)}, SPLIT, REGRESSION)
+
+
+def test_a_fasta_file_has_no_labels(tmp_path: Path) -> None:
+    source = write_fasta(tmp_path / "t.fasta", [("a", "MK")])
+    with pytest.raises(
+        InvalidConfigError, match=r"label_column is 'label', but .* is read as fasta, which has no columns"
+    ):
+        read_labelled({"train": str(source)}, Columns("label"), REGRESSION)
 
 
 def test_the_split_column_is_obeyed_and_judged(tmp_path: Path) -> None:
