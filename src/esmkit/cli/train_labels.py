@@ -241,9 +241,9 @@ def _about(data: LabelledSet) -> Iterator[str]:
     drawn = f"; {' and '.join(data.drawn)} drawn at random" if data.drawn else ""
     classes = f" of {len(data.task.classes)} classes" if data.task.classes else ""
     yield f"{data.task.kind}{classes} of {data.task.label!r} per {data.task.level}: proteins {sizes}{drawn}"
-    for part in data.parts:
+    for part, members in data.parts.items():
         if part != "train" and (shared := data.shared(part)):
-            yield f"{shared:,} proteins of {part} are, letter for letter, in train too: their scores flatter"
+            yield f"{part}: {shared:,} of {len(members):,} proteins are, letter for letter, in train too and flatter its scores"
 
 
 def _say_scores(card: Card, name: str, options: HeadOptions) -> None:

@@ -222,6 +222,7 @@ def read_labelled(
     for part, members in random.items():
         parts["train"] = np.setdiff1d(parts["train"], members)
         parts[part] = members
+    parts = {part: parts[part] for part in splits.PARTS if part in parts}
     return _labelled(records, labels, task, parts, drawn, length or LengthPolicy())
 
 
