@@ -243,7 +243,7 @@ def _about(data: LabelledSet) -> Iterator[str]:
     yield f"{data.task.kind}{classes} of {data.task.label!r} per {data.task.level}: proteins {sizes}{drawn}"
     for part, members in data.parts.items():
         if part != "train" and (shared := data.shared(part)):
-            yield f"{part}: {shared:,} of {len(members):,} proteins are, letter for letter, in train too and flatter its scores"
+            yield f"{part}: {shared:,} of {len(members):,} proteins are, letter for letter, in train too"
 
 
 def _say_scores(card: Card, name: str, options: HeadOptions) -> None:
