@@ -310,12 +310,23 @@ def test_bad_records_are_skipped_on_request_when_predicting(run: Esmkit, base: P
     assert [json.loads(line)["id"] for line in done.out.splitlines()] == ["good", "fine"]
 
 
-def test_a_loss_that_is_no_number_stops_the_run(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [(0, "after step 0 the loss of the valid part is nan"), (1, "at step 2 the loss is nan")],
+)
+def test_a_loss_that_is_no_number_stops_the_run(step: int, message: str, base: Path, tmp_path: Path) -> None:
+    def spoil() -> bool:
+        if training.position.step == step:
+            training.head.layers[0].get_parameter("bias").data.fill_(float("nan"))
+        return False
+
     data = read(solubility(tmp_path / "t.csv", 40), REGRESSION)
-    with head_training(tmp_path / "run", base, data, recipe(3)) as training:
-        training.head.layers[0].bias.data.fill_(float("nan"))
-        with pytest.raises(ModelExecutionError, match="at step 1 the loss is nan"):
+    conduct = Conduct(stop=spoil)
+    with head_training(tmp_path / "run", base, data, recipe(3), conduct) as training:
+        spoil()
+        with pytest.raises(ModelExecutionError, match=message):
             training.run()
+        assert "NaN" not in "".join(path.read_text() for path in (tmp_path / "run").glob("log.jsonl"))
 
 
 def test_shared_sequences_are_pointed_out(run: Esmkit, base: Path, tmp_path: Path) -> None:

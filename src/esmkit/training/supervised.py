@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import nn
 
 from esmkit.applications.predictors import Base, Card, lora
 from esmkit.applications.predictors.network import MODEL, Head, Network
+from esmkit.errors import ModelExecutionError
 from esmkit.models.digests import combined, sha256_of
 from esmkit.models.save import save_pretrained
 from esmkit.sinks.files import write_whole
@@ -137,6 +139,11 @@ class LabelTraining(Training[LabelledBatch]):
             loss += float(self._loss(scores, wanted))
             answers.append((scores.softmax(-1) if self.data.task.classes else scores).cpu().numpy())
             targets.append(batch.targets)
+        if not math.isfinite(loss):
+            raise ModelExecutionError(
+                f"after step {self.position.step} the loss of the {part} part is {loss}; begin again in another --out "
+                "with a lower --learning-rate"
+            )
         truth: Any = np.concatenate(targets)
         return {"loss": loss / len(truth), **metrics.score(self.data.task, np.concatenate(answers), truth)}
 
