@@ -26,6 +26,7 @@ PAGES = (
     "library",
     "training",
     "contacts-training",
+    "finetune",
     "command-line",
 )
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -52,6 +53,8 @@ def esmkit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     shutil.copytree(ROOT / "examples" / "proteingym", tmp_path / "examples" / "proteingym")
     write_fasta(tmp_path / "examples" / "proteins.fasta", [(name, known[name]) for name in few])
     (tmp_path / "examples" / "structures").symlink_to(STRUCTURES)
+    for table in (ROOT / "examples").glob("*.csv"):
+        shutil.copy(table, tmp_path / "examples")
     return in_process(monkeypatch, capsys)
 
 
@@ -100,7 +103,15 @@ def test_every_option_is_on_the_page_of_the_command_line() -> None:
     assert sorted(name for name in group.commands if f"`esmkit {name}" not in page) == []
 
 
-@pytest.mark.parametrize(("kind", "name", "at_least"), [("mlm", "training", 30), ("contacts", "contacts-training", 12)])
+@pytest.mark.parametrize(
+    ("kind", "name", "at_least"),
+    [
+        ("mlm", "training", 30),
+        ("head", "finetune", 29),
+        ("finetune", "finetune", 29),
+        ("contacts", "contacts-training", 12),
+    ],
+)
 def test_every_option_of_training_is_on_its_page(kind: str, name: str, at_least: int) -> None:
     page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
     command = typer.main.get_command(app).commands["train"].commands[kind]

@@ -247,7 +247,7 @@ def test_a_bug_keeps_its_traceback(esmkit: Esmkit, monkeypatch: pytest.MonkeyPat
     def bug(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("esmkit.cli.run._load", bug)
+    monkeypatch.setattr("esmkit.cli.run.load_model", bug)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         esmkit("embed", "in.fasta", "--out", "x.parquet")
 

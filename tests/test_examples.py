@@ -1,5 +1,6 @@
 """The example and test proteins are what their SOURCES.md say: real records, well formed, each with a source."""
 
+import csv
 import gzip
 import re
 from pathlib import Path
@@ -67,3 +68,11 @@ def test_test_proteins_are_those_of_their_sources() -> None:
     assert {prefix: prefixes.count(prefix) for prefix in prefixes} == {"sp": 66, "ur": 4, "mp": 130}
     assert sum(map(len, records.values())) == 59_747
     assert set().union(*records.values()) == STANDARD | {"B"}
+
+
+@pytest.mark.parametrize(("name", "rows"), [("solubility", 200), ("secondary_structure", 28)])
+def test_labelled_examples_are_different_proteins_with_a_source(name: str, rows: int) -> None:
+    table = list(csv.DictReader((EXAMPLES / f"{name}.csv").read_text(encoding="ascii").splitlines()))
+    assert len(table) == len({row["sequence"] for row in table}) == rows
+    assert all(set(row["sequence"]) <= STANDARD for row in table)
+    assert f"`{name}.csv`" in (EXAMPLES / "SOURCES.md").read_text(encoding="utf-8")

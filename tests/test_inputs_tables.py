@@ -79,6 +79,20 @@ def test_chosen_columns_are_used(write: Any, write_parquet: Any) -> None:
     assert pairs(csv_path, **both) == pairs(parquet_path, **both) == [("ML", "ML")]
 
 
+def test_other_columns_are_cells_in_the_order_asked_for(write: Any, write_parquet: Any) -> None:
+    asked = {"split": "part", "label": "é"}
+    csv_path = write("sequence,é,part\nMK,0.50,tëst\nML,,train\n".encode())
+    parquet_path = write_parquet({"part": ["tëst", "train"], "é": ["0.50", None], "sequence": ["MK", "ML"]})
+    for path in (csv_path, parquet_path):
+        records = list(open_records(path, other_columns=asked))
+        assert [(record.id, record.sequence, record.cells) for record in records] == [
+            ("row1", "MK", ("tëst", "0.50")),
+            ("row2", "ML", ("train", "")),
+        ]
+        with pytest.raises(InvalidInputError, match=r"no column 'y'.*--label-column"):
+            list(open_records(path, other_columns={"label": "y"}))
+
+
 def test_cells_stay_text(write: Any) -> None:
     text = "id,sequence\n007,NA\n1e5,NULL\n-1, MK\n2020-01-01,INF\ntrue,\n"
     assert pairs(write(text)) == [

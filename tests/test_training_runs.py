@@ -23,7 +23,8 @@ from esmkit.errors import ModelExecutionError
 from esmkit.training.budget import Budget, Place, Position
 from esmkit.training.corpus import Corpus
 from esmkit.training.folder import TrainingFolder
-from esmkit.training.mlm import Conduct, MlmTraining
+from esmkit.training.loop import Conduct
+from esmkit.training.mlm import MlmTraining
 from esmkit.training.objective import summed_loss
 from esmkit.training.recipe import Recipe
 from esmkit.training.start import initialised

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from esmkit.alphabet import ResiduePolicy
+    from esmkit.applications.predictors import Predictor, load_predictor
     from esmkit.batching import LengthPolicy
     from esmkit.engine import Engine, Model, Prediction, load
     from esmkit.errors import EsmkitError
@@ -21,11 +22,13 @@ __all__ = [
     "Model",
     "OutputOptions",
     "Prediction",
+    "Predictor",
     "Record",
     "ResiduePolicy",
     "Result",
     "__version__",
     "load",
+    "load_predictor",
 ]
 
 _HOME_OF = {
@@ -33,6 +36,7 @@ _HOME_OF = {
     "EsmkitError": "esmkit.errors",
     "LengthPolicy": "esmkit.batching",
     "OutputOptions": "esmkit.outputs",
+    **dict.fromkeys(("Predictor", "load_predictor"), "esmkit.applications.predictors"),
     "ResiduePolicy": "esmkit.alphabet",
     **dict.fromkeys(("Failure", "Record", "Result"), "esmkit.types"),
 }

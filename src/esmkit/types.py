@@ -49,13 +49,17 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One protein as it came in. `index` is 0-based and counts records of the input."""
+    """One protein as it came in. `index` is 0-based and counts records of the input.
+
+    `cells` is the text of further columns of a table, those that its reader was asked for, in that order.
+    """
 
     index: int
     id: str
     sequence: str
     description: str = ""
     origin: Origin | None = None
+    cells: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from esmkit.cli import (
     models,
     mutations,
     predict,
+    predict_property,
     serve,
     train,
     usage,
@@ -43,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (embed, contacts, attentions, logits, predict, likelihood, serve, usage, version):
+for module in (embed, contacts, attentions, logits, predict, likelihood, predict_property, serve, usage, version):
     module.register(app)
 app.add_typer(models.app, name="models", help="List, download and check models.")
 app.add_typer(mutations.app, name="mutations")

@@ -120,7 +120,7 @@ class RunOptions:
 
 
 def with_options(kind: type[Any], name: str) -> Callable[[Function], Function]:
-    """Turns the parameter `name` of a command, a dataclass of annotated fields, into options on the command line."""
+    """Turns the parameter `name` of a command, a dataclass of annotated fields, into options in its place."""
     hints = typing.get_type_hints(kind, include_extras=True)
     shared = [
         inspect.Parameter(
@@ -131,19 +131,17 @@ def with_options(kind: type[Any], name: str) -> Callable[[Function], Function]:
 
     def expand(command: Function) -> Function:
         signature = inspect.signature(command, eval_str=True)
-        own = [
-            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            for parameter in signature.parameters.values()
-            if parameter.name != name
-        ]
+        own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
+        at = [parameter.name for parameter in own].index(name)
+        own[at : at + 1] = shared
 
         @functools.wraps(command)
         def wrapper(**values: Any) -> Any:
             given = kind(**{field.name: values.pop(field.name) for field in dataclasses.fields(kind)})
             return command(**{name: given}, **values)
 
-        wrapper.__signature__ = signature.replace(parameters=[*shared, *own])  # type: ignore[attr-defined]
-        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*shared, *own]}
+        wrapper.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in own}
         return typing.cast(Function, wrapper)
 
     return expand

@@ -61,13 +61,34 @@ def execute(
     Raises:
         EsmkitError: whatever stops the run; `main` turns it into a message and a code.
     """
-    _check_sources(run)
-    if run.out is None and printer is None and observer is None:
-        raise InvalidConfigError("name a file or directory for the results: --out results.parquet", setting="out")
-    share_one_heap()
-    model = _load(run)
+    check(run, shown=printer is not None or observer is not None)
+    model = load_model(run)
+    arguments = {**_arguments_of(options, model), **(asked or {})}
+    outputs = build(output_names, model.shape, options)
+    return compute(run, model, outputs, arguments, observer=observer, printer=printer)
+
+
+def compute(
+    run: RunOptions,
+    model: Model,
+    outputs: list[Output],
+    arguments: Mapping[str, Any],
+    *,
+    observer: Observer | None = None,
+    printer: Printer | None = None,
+) -> int:
+    """The same for outputs of any origin, once the command line is checked and the model loaded.
+
+    Args:
+        run: the shared options.
+        model: what computes.
+        outputs: what to compute.
+        arguments: what changes the results apart from the shared options, for the manifest and for resuming.
+        observer: sees every result as it passes.
+        printer: shows results when there is no --out.
+    """
     gc.freeze()  # modules and model stay to the end: looking through them again and again costs a tenth of reading
-    job = _Job(run, model, build(output_names, model.shape, options), options, observer, asked or {})
+    job = _Job(run, model, outputs, arguments, observer)
     started = time.perf_counter()
     masks = [output.masks for output in job.outputs]
     with Progress(job.source, masks, enabled=not run.quiet, countable=_is_readable_twice(run)) as progress:
@@ -76,7 +97,16 @@ def execute(
     return SOME_FAILED if summary.failures else OK
 
 
-def _check_sources(run: RunOptions) -> None:
+def check(run: RunOptions, *, shown: bool) -> None:
+    """Refuses a command line that says too little, or two things at once.
+
+    Args:
+        run: the shared options.
+        shown: whether results are of use without --out.
+
+    Raises:
+        InvalidConfigError: names the option.
+    """
     if bool(run.source) == bool(run.sequence):
         raise InvalidConfigError("give either INPUT or --sequence, one of the two", setting="source")
     if run.sequence and (run.input_format or run.id_column or run.sequence_column):
@@ -86,6 +116,8 @@ def _check_sources(run: RunOptions) -> None:
         )
     if run.out is not None and run.out.is_file() and Path(run.source).is_file() and run.out.samefile(run.source):
         raise InvalidConfigError(f"--out {run.out} is the input itself; choose another --out", setting="out")
+    if run.out is None and not shown:
+        raise InvalidConfigError("name a file or directory for the results: --out results.parquet", setting="out")
 
 
 def _is_readable_twice(run: RunOptions) -> bool:
@@ -93,7 +125,9 @@ def _is_readable_twice(run: RunOptions) -> bool:
     return bool(run.sequence) or Path(run.source).is_file()
 
 
-def _load(run: RunOptions) -> Model:
+def load_model(run: RunOptions) -> Model:
+    """Loads the model that the options name, and says so if it is for trying things out."""
+    share_one_heap()
     model = load(
         run.model,
         device=run.device,
@@ -118,9 +152,8 @@ class _Job:
     run: RunOptions
     model: Model
     outputs: list[Output]
-    options: OutputOptions
+    arguments: Mapping[str, Any]
     observer: Observer | None
-    asked: Mapping[str, str]
 
     def source(self) -> Iterator[Record]:
         """The input from its start."""
@@ -190,18 +223,23 @@ class _Job:
 
     def _arguments(self) -> dict[str, Any]:
         """What changes the results, for the manifest and for resuming."""
-        run, options = self.run, self.options
+        run = self.run
         return {
             "outputs": [output.name for output in self.outputs],
-            "layers": [self.model.shape.layer(layer) for layer in options.layers],
-            "attention_layers": options.attention_layers and list(options.attention_layers),
-            "attention_heads": options.attention_heads and list(options.attention_heads),
-            "vocabulary": options.vocabulary,
-            "top_k": options.top_k,
             "lowercase": run.lowercase,
             "strip_stop": run.strip_stop,
             "long": run.long,
             "max_length": run.max_length,
             "on_error": run.on_error,
-            **self.asked,
+            **self.arguments,
         }
+
+
+def _arguments_of(options: OutputOptions, model: Model) -> dict[str, Any]:
+    return {
+        "layers": [model.shape.layer(layer) for layer in options.layers],
+        "attention_layers": options.attention_layers and list(options.attention_layers),
+        "attention_heads": options.attention_heads and list(options.attention_heads),
+        "vocabulary": options.vocabulary,
+        "top_k": options.top_k,
+    }

@@ -48,16 +48,20 @@ class Table(ABC):
 
 
 class ScalarTable(Table):
-    """One line per record: id, length, and every float of the result."""
+    """One line per record: id, length, and every number and text of the result."""
 
     def header(self, first: Result) -> str:
         """Column names."""
-        names = (f"{name:>{_width(name)}}" for name, value in first.arrays.items() if isinstance(value, float))
+        names = (f"{name:>{_width(name)}}" for name, value in first.arrays.items() if isinstance(value, float | str))
         return f"{'id':{ID_WIDTH}} {'length':>6} {' '.join(names)}"
 
     def lines(self, result: Result) -> list[str]:
         """One line."""
-        values = (f"{v:>{_width(name)}.4f}" for name, v in result.arrays.items() if isinstance(v, float))
+        values = (
+            f"{value:>{_width(name)}.4f}" if isinstance(value, float) else f"{value:>{_width(name)}}"
+            for name, value in result.arrays.items()
+            if isinstance(value, float | str)
+        )
         return [f"{id_cell(result.id)} {result.meta['length']:>6} {' '.join(values)}"]
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 
 from esmkit.cli.options import with_options
 from esmkit.cli.train_options import MlmOptions
+from esmkit.cli.train_run import INTERRUPTED, asked_to_stop, say
 
 if TYPE_CHECKING:
     import torch
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
     from esmkit.training.folder import TrainingFolder
     from esmkit.training.mlm import MlmTraining
     from esmkit.training.recipe import Recipe
-
-INTERRUPTED = 130
-SIGNALS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
 
 
 @with_options(MlmOptions, "options")
@@ -117,42 +112,24 @@ def _train(
     import torch
 
     from esmkit.cli.train_progress import TrainProgress
-    from esmkit.training.mlm import Conduct, MlmTraining
+    from esmkit.training.loop import Conduct
+    from esmkit.training.mlm import MlmTraining
     from esmkit.training.plot import draw
 
     about: dict[str, Any] = {"slug": options.name or folder.path.resolve().name, "trained": True}
-    with TrainProgress(enabled=not options.quiet) as progress, _asked_to_stop() as stop:
+    with TrainProgress(enabled=not options.quiet) as progress, asked_to_stop() as stop:
         conduct = Conduct(60 * options.checkpoint_minutes, options.compiled, about, stop, progress.show)
         training = MlmTraining(module, recipe, corpus, folder, held_out=held_out, conduct=conduct)
         if training.position.step:
-            _say(f"going on from step {training.position.step:,}", options)
+            say(f"going on from step {training.position.step:,}", quiet=options.quiet)
         progress.begin(recipe.budget.share(training.position), training.position.tokens)
         complete = training.run()
     if complete:
-        folder.finish(module, getattr(torch, options.out_dtype), training.about)
+        folder.finish(partial(training.write, dtype=getattr(torch, options.out_dtype)))
     if options.plot is not None:
         draw(folder.read_log(), options.plot, about["slug"])
     _report(options, training, complete=complete)
     return 0 if complete else INTERRUPTED
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Lets the first Ctrl-C or SIGTERM ask for a checkpoint and an end; the second one ends at once."""
-    received: list[int] = []
-    before: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
-
-    def note(number: int, frame: object) -> None:
-        received.append(number)
-        signal.signal(number, before[number])
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _report(options: MlmOptions, training: MlmTraining, *, complete: bool) -> None:
@@ -160,20 +137,18 @@ def _report(options: MlmOptions, training: MlmTraining, *, complete: bool) -> No
     folder, position = training.folder, training.position
     scores = [line for line in folder.read_log() if "perplexity" in line]
     last = {name: scores[-1][name] for name in ("perplexity", "accuracy")} if scores else {}
-    where = folder.model if complete else folder.checkpoint()
+    where = folder.product if complete else folder.checkpoint()
     facts = {"complete": complete, "steps": position.step, "tokens": position.tokens, "seconds": position.seconds}
     if options.json:
         typer.echo(json.dumps({**facts, **last, "out": str(where)}))
         return
     score = f", validation perplexity {last['perplexity']:.3f}" if last else ""
-    _say(f"{position.step:,} steps, {position.tokens:,} tokens, {position.seconds / 60:.1f} min{score}", options)
+    say(
+        f"{position.step:,} steps, {position.tokens:,} tokens, {position.seconds / 60:.1f} min{score}",
+        quiet=options.quiet,
+    )
     rest = "" if complete else "; the same command goes on from there"
-    _say(f"{'model' if complete else 'stopped: checkpoint'} in {where}{rest}", options)
-
-
-def _say(message: str, options: MlmOptions) -> None:
-    if not options.quiet:
-        print(f"esmkit: {message}", file=sys.stderr)  # noqa: T201
+    say(f"{'model' if complete else 'stopped: checkpoint'} in {where}{rest}", quiet=options.quiet)
 
 
 def _settings(options: MlmOptions) -> Settings:

@@ -14,6 +14,8 @@ from rich.progress import Progress as Bar
 LINE_EVERY_S = 30.0
 SMOOTHING = 0.98
 """Share of the old value in the loss that is shown."""
+NO_SCORES = frozenset({"step", "tokens", "epochs", "seconds"})
+"""What a line of the log of a validation holds apart from scores."""
 
 
 class TrainProgress:
@@ -21,9 +23,12 @@ class TrainProgress:
 
     Args:
         enabled: False shows nothing.
+        scores_every_s: between two validations that get a line, at least.
     """
 
-    def __init__(self, *, enabled: bool) -> None:
+    def __init__(self, *, enabled: bool, scores_every_s: float = 0.0) -> None:
+        self._scores_every_s = scores_every_s
+        self._last_scores = -float("inf")
         self._console = Console(stderr=True)
         self._enabled = enabled
         self._live = enabled and self._console.is_terminal
@@ -58,11 +63,10 @@ class TrainProgress:
 
     def show(self, line: Mapping[str, Any], share: float) -> None:
         """One line of the log, and the share of the budget that is used."""
-        if "perplexity" in line:
-            self._say(
-                f"step {line['step']:,}, {line['tokens']:,} tokens: validation perplexity "
-                f"{line['perplexity']:.3f}, accuracy {line['accuracy']:.1%}"
-            )
+        if "validation_loss" in line:
+            if time.perf_counter() - self._last_scores >= self._scores_every_s:
+                self._last_scores = time.perf_counter()
+                self._say(f"step {line['step']:,}, {line['tokens']:,} tokens: validation {scores(line)}")
             return
         loss = line["loss"]
         self._loss = loss if self._loss is None else SMOOTHING * self._loss + (1 - SMOOTHING) * loss
@@ -82,4 +86,25 @@ class TrainProgress:
 
     def _say(self, text: str) -> None:
         if self._enabled:
-            self._console.print(f"esmkit: {text}", highlight=False)
+            self._console.print(f"esmkit: {text}", highlight=False, soft_wrap=True)
+
+
+def scores(line: Mapping[str, Any]) -> str:
+    """The scores of a validation in words; perplexity stands for the loss that it comes from.
+
+    Example:
+        >>> scores({"step": 1, "validation_loss": 2.9, "perplexity": 18.22, "accuracy": 0.103})
+        'perplexity 18.220, accuracy 10.3%'
+    """
+    hidden = NO_SCORES | ({"validation_loss"} if "perplexity" in line else set())
+    return ", ".join(
+        f"{name.removeprefix('validation_')} {_shown(name, value)}"
+        for name, value in line.items()
+        if name not in hidden
+    )
+
+
+def _shown(name: str, value: float | None) -> str:
+    if value is None:
+        return "undefined"
+    return f"{value:.1%}" if name == "accuracy" else f"{value:.3f}"

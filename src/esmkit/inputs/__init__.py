@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -41,6 +41,7 @@ def open_records(
     format: str | None = None,  # noqa: A002 (the word of the command line)
     id_column: str | None = None,
     sequence_column: str | None = None,
+    other_columns: Mapping[str, str] | None = None,
 ) -> Iterator[Record]:
     """The records of a file, in order, streaming: memory holds one record, or one batch of rows of a Parquet file.
 
@@ -50,6 +51,8 @@ def open_records(
         id_column: the column of a table that holds the ids; by default id, name, accession or entry, in any case,
             else ids are `row1`, `row2`, ...
         sequence_column: the column of a table that holds the sequences; by default sequence or seq, in any case.
+        other_columns: further columns of a table by what they are, such as {"label": "solubility"}: their text becomes
+            `Record.cells`.
 
     Raises:
         InvalidInputError: the format is unknown; later, the file cannot be read as records or has none.
@@ -62,9 +65,10 @@ def open_records(
     source = os.fspath(path)
     chosen = _by_name(format) if format is not None else _by_suffix(source)
     columns = {"id_column": id_column, "sequence_column": sequence_column}
+    others = dict(other_columns or {})
     if chosen.takes_columns:
-        return _at_least_one(chosen.read(source, **columns), source)
-    for setting, column in columns.items():
+        return _at_least_one(chosen.read(source, **columns, other_columns=others), source)
+    for setting, column in (columns | {f"{role}_column": name for role, name in others.items()}).items():
         if column is not None:
             raise InvalidConfigError(
                 f"{setting} is {column!r}, but {source} is read as {chosen.name}, which has no columns; "

@@ -17,7 +17,8 @@ class Format:
         suffixes: lower-case endings of file names that choose it, a compression's ending cut off first.
         read: source -> records in file order, streaming. It judges the file, not the records: an id or a sequence
             that is missing is the empty string, a character that is no residue stays in the sequence. If
-            `takes_columns`, it also takes the keywords `id_column` and `sequence_column`, each a name or None.
+            `takes_columns`, it also takes the keywords `id_column` and `sequence_column`, each a name or None, and
+            `other_columns`, from roles to names.
         takes_columns: whether records are rows with named columns.
     """
 

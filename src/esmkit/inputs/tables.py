@@ -7,7 +7,7 @@ through a pipe, knows the line of every row, and never guesses a type: ids such 
 from __future__ import annotations
 
 import csv
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import chain
@@ -24,7 +24,12 @@ _PARQUET_BUFFER_BYTES = 1 << 18
 
 
 def read_delimited(
-    source: str, *, delimiter: str, id_column: str | None = None, sequence_column: str | None = None
+    source: str,
+    *,
+    delimiter: str,
+    id_column: str | None = None,
+    sequence_column: str | None = None,
+    other_columns: Mapping[str, str] | None = None,
 ) -> Iterator[Record]:
     """Records of a CSV or TSV file, each as soon as its line has been read.
 
@@ -33,6 +38,7 @@ def read_delimited(
         delimiter: the character between two cells.
         id_column: its name; by default one of `DEFAULT_COLUMNS`, else ids are `row1`, `row2`, ...
         sequence_column: its name; by default one of `DEFAULT_COLUMNS`.
+        other_columns: further columns by what they are, such as {"label": "solubility"}; they become `Record.cells`.
 
     Raises:
         InvalidInputError: the source cannot be read, a column is missing or not unique, or a row is malformed.
@@ -41,13 +47,20 @@ def read_delimited(
         names = [as_utf8(name) for name in next(rows, (1, []))[1]]
         if not names:
             return
-        id_at, sequence_at = _columns(source, names, id_column, sequence_column)
+        id_at, sequence_at, *cells_at = _columns(source, names, id_column, sequence_column, other_columns)
         for index, (line, row) in enumerate(rows):
             record_id = f"row{index + 1}" if id_at is None else as_utf8(row[id_at])
-            yield Record(index, record_id, row[sequence_at], origin=Origin(source, line))
+            cells = tuple(as_utf8(row[at]) for at in cells_at) if cells_at else ()
+            yield Record(index, record_id, row[sequence_at], origin=Origin(source, line), cells=cells)
 
 
-def read_parquet(source: str, *, id_column: str | None = None, sequence_column: str | None = None) -> Iterator[Record]:
+def read_parquet(
+    source: str,
+    *,
+    id_column: str | None = None,
+    sequence_column: str | None = None,
+    other_columns: Mapping[str, str] | None = None,
+) -> Iterator[Record]:
     """Records of a Parquet file, in batches of rows; columns as in `read_delimited`.
 
     A cell that is null reads as the empty string, a number as its text. The line of a record is its row as if the
@@ -66,14 +79,15 @@ def read_parquet(source: str, *, id_column: str | None = None, sequence_column: 
         # With these two options a column is read piece by piece; by default a whole row group lies in memory.
         with pq.ParquetFile(source, buffer_size=_PARQUET_BUFFER_BYTES, pre_buffer=False) as table:
             names = table.schema_arrow.names
-            id_at, sequence_at = _columns(source, names, id_column, sequence_column)
-            wanted = [names[at] for at in (id_at, sequence_at) if at is not None]
+            id_at, sequence_at, *cells_at = _columns(source, names, id_column, sequence_column, other_columns)
+            wanted = [names[at] for at in (sequence_at, *cells_at, id_at) if at is not None]
             batches = table.iter_batches(_PARQUET_BATCH_ROWS, columns=wanted)
             texts = ([batch.column(name).cast(pa.string()).to_pylist() for name in wanted] for batch in batches)
             rows = chain.from_iterable(zip(*columns, strict=True) for columns in texts)
             for index, cells in enumerate(rows):
-                record_id = f"row{index + 1}" if id_at is None else cells[0] or ""
-                yield Record(index, record_id, cells[-1] or "", origin=Origin(source, index + 2))
+                sequence, *others = (cell or "" for cell in cells)
+                record_id = f"row{index + 1}" if id_at is None else others.pop()
+                yield Record(index, record_id, sequence, origin=Origin(source, index + 2), cells=tuple(others))
     except (OSError, pa.ArrowException) as error:
         raise InvalidInputError(f"cannot read {source} as Parquet: {error}", source=source) from error
 
@@ -113,14 +127,19 @@ def _uneven(source: str, line: int, width: int, found: int) -> InvalidInputError
 
 
 def _columns(
-    source: str, names: Sequence[str], id_column: str | None, sequence_column: str | None
-) -> tuple[int | None, int]:
-    """0-based columns of the id, if there is one, and of the sequence."""
+    source: str,
+    names: Sequence[str],
+    id_column: str | None,
+    sequence_column: str | None,
+    other_columns: Mapping[str, str] | None,
+) -> tuple[int | None, int, *tuple[int, ...]]:
+    """0-based columns of the id, if there is one, of the sequence, and of the others."""
     id_at = _find(source, names, "id", id_column)
     sequence_at = _find(source, names, "sequence", sequence_column)
     if sequence_at is None:
         raise _missing(source, names, "sequence", " or ".join(DEFAULT_COLUMNS["sequence"]))
-    return id_at, sequence_at
+    others_at = (_find(source, names, role, wanted) for role, wanted in (other_columns or {}).items())
+    return id_at, sequence_at, *(at for at in others_at if at is not None)
 
 
 def _find(source: str, names: Sequence[str], role: str, wanted: str | None) -> int | None:

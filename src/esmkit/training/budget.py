@@ -35,12 +35,18 @@ class Position:
         tokens: tokens they saw, cls and eos included.
         seconds: time spent, over all processes that worked on the run; what a killed one lost is not in it.
         place: where in the data it goes on.
+        best_loss: the lowest on the validation set, of a training that keeps its best weights.
+        best_step: after which step that was.
+        waited: validations since then.
     """
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
     place: Place = field(default_factory=Place)
+    best_loss: float = math.inf
+    best_step: int = 0
+    waited: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Recipe:
         validations: how many times the held-out sequences are scored, evenly over the budget.
         seed: of the initial weights, order, crops and masks.
         precision: in which the passes compute; weights and optimizer stay in float32.
+        patience: validations without a better one after which a training on labels ends; None waits for the budget.
     """
 
     budget: Budget
@@ -48,6 +49,7 @@ class Recipe:
     validations: int = 10
     seed: int = 0
     precision: Precision = "float32"
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         for setting, least in (("crop", 4), ("batch_tokens", 1), ("accumulate", 1), ("warmup_steps", 0)):
