@@ -116,7 +116,7 @@ def test_rows_become_variants_and_other_columns_are_carried(tmp_path: Path) -> N
     read = VariantTable(path, wild_type=WILD_TYPE)
     variants = list(read.variants())
     assert [column.name for column in read.cells] == ["mutant", "mutated_sequence", "DMS_score", "note"]
-    assert [(v.index, list(v.cells.values())) for v in variants if not isinstance(v, Failure)] == [
+    assert [(v.index, list(v.shown.values())) for v in variants if not isinstance(v, Failure)] == [
         (0, ["A4G", "MKTGYIAKQR", "0.5", "x"]),
         (1, ["A4G:K2R", "MRTGYIAKQR", "-1", ""]),
     ]
@@ -133,7 +133,7 @@ def test_formats_hold_the_same_variants(tmp_path: Path, suffix: str) -> None:
         separator = "," if suffix == "csv" else "\t"
         path.write_text("".join(separator.join(row) + "\n" for row in [names, *rows]))
     variants = list(VariantTable(path, wild_type=WILD_TYPE).variants())
-    assert [(v.id, v.sequence, v.cells["score"]) for v in variants] == [
+    assert [(v.id, v.sequence, v.shown["score"]) for v in variants] == [
         ("A4G", "MKTGYIAKQR", "1.5"),
         ("K2del", "MTAYIAKQR", ""),
     ]

@@ -56,7 +56,7 @@ def main() -> None:
         ridge = RidgeCV(STRENGTHS, cv=folds, scoring="neg_mean_squared_error")
         model = make_pipeline(StandardScaler(), ridge).fit(parts[0], labels)
         facts = {"features": name, "ridge": ridge.alpha_, "train": len(train), "test": len(test)}
-        print(json.dumps(facts | dict(regression(model.predict(parts[1]), truth))))  # noqa: T201
+        print(json.dumps(facts | dict(regression(model.predict(parts[1]), truth))))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python training/evaluate.py --corpus corpus --labelled labelled --out training/evaluation.json \
         --markdown src/esmkit/models/embedded/README.md
 
-Needs esmkit with the extras `learn` and `structure`.
+Needs esmkit with the extra `structure`.
 """
 
 from __future__ import annotations

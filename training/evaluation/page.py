@@ -62,7 +62,7 @@ def _perplexity(result: dict[str, Any], slug: str) -> str:
 
 
 def _mutations(results: list[dict[str, Any]], slug: str) -> str:
-    rows = [(r["assay"], f"{r['variants']:,}", f"{r['blosum62']:.3f}", f"**{r['model']:.3f}**") for r in results]
+    rows = [(r["assay"], f"{r['variants']:,}", f"{r['blosum62']:.3f}", f"{r['model']:.3f}") for r in results]
     return "**Effects of mutations**: Spearman's rank correlation of masked-marginal scores.\n\n" + _table(
         ("measured", "variants", "BLOSUM62", slug), rows
     )
@@ -81,7 +81,7 @@ def _contacts(result: dict[str, Any]) -> str:
 
 
 def _retrieval(result: dict[str, Any], slug: str) -> str:
-    row = ("yes", f"{result['composition']:.1%}", f"**{result['model']:.1%}**")
+    row = ("yes", f"{result['composition']:.1%}", f"{result['model']:.1%}")
     return (
         f"**Families**: of {result['queries']:,} proteins, is the nearest of {result['lookups']:,} others (cosine) of "
         "the same CATH superfamily?\n\n"

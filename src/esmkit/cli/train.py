@@ -1,4 +1,4 @@
-"""`esmkit train`: makes models. `mlm` is in `train_mlm`, `head` and `finetune` in `train_labels`, `contacts` in its own."""
+"""`esmkit train`: makes models. `head` and `finetune` are in `train_labels`, the others in a module each."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def stream(
         on_error: `stop` raises at the first variant without a score; `skip` puts a Failure in its place.
 
     Yields:
-        Results with the cells of the variant and the columns of `score_columns`; `meta` holds `length`, and `by_model`,
+        Results with what the variant shows and the columns of `score_columns`; `meta` holds `length`, and `by_model`,
         the score of each model.
 
     Raises:
@@ -225,7 +225,7 @@ class Scorer:
         value = self.method.score(item, wild_type=wild_type.answer if wild_type else None, own=own)
         meta = result.meta if result else wild_type.meta if wild_type else {}
         about = {"length": len(item.sequence), **({"long": meta["long"]} if "long" in meta else {})}
-        return Result(item.index, item.id, {**item.cells, self.method.name: value}, about)
+        return Result(item.index, item.id, {**item.shown, self.method.name: value}, about)
 
     def _learn(self, variants: Iterable[Variant]) -> None:
         """Computes what is not yet known of the wild types; one masked row serves all that change its residue."""

@@ -52,7 +52,7 @@ class VariantTable:
         InvalidSequenceError: the wild type does not consist of the 20 amino acids.
 
     Attributes:
-        cells: the columns of `Variant.cells`: mutant, mutated_sequence, and those of the table that are handed on.
+        cells: the columns of `Variant.shown`: mutant, mutated_sequence, and those of the table that are handed on.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class VariantTable:
         if not name or name == made:
             name = describe(wild_type, made, offset=self.offset)
         shown = {OWN[0]: name, OWN[1]: made, **{self.names[each]: cells[each] for each in self._carried}}
-        return Variant(index, name, made, origin=origin, wild_type=wild_type, cells=shown)
+        return Variant(index, name, made, origin=origin, wild_type=wild_type, shown=shown)
 
     def _find(self, wanted: str | None, defaults: Sequence[str]) -> int | None:
         if wanted is not None:

@@ -37,11 +37,11 @@ class Variant(Record):
 
     Attributes:
         wild_type: the sequence it is compared with.
-        cells: what else a row of results says about it, by column.
+        shown: what else a row of results says about it, by column.
     """
 
     wild_type: str = ""
-    cells: Mapping[str, Any] = field(default_factory=dict)
+    shown: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +236,7 @@ SINGLE_COLUMNS = (
     Column("wild_type", "str", ()),
     Column("residue", "str", ()),
 )
-"""The cells of `singles`."""
+"""What `singles` show."""
 
 
 def singles(wild_type: str, *, indices: Sequence[int] | None = None, offset: int = 0) -> Iterator[Variant]:
@@ -252,8 +252,8 @@ def singles(wild_type: str, *, indices: Sequence[int] | None = None, offset: int
         for letter in AMINO_ACIDS.replace(residue, ""):
             position, sequence = index + 1 + offset, f"{wild_type[:index]}{letter}{wild_type[index + 1 :]}"
             name = f"{residue}{position}{letter}"
-            cells = {"mutant": name, "position": position, "wild_type": residue, "residue": letter}
-            yield Variant(number, name, sequence, wild_type=wild_type, cells=cells)
+            shown = {"mutant": name, "position": position, "wild_type": residue, "residue": letter}
+            yield Variant(number, name, sequence, wild_type=wild_type, shown=shown)
             number += 1
 
 
