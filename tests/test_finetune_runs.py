@@ -275,7 +275,7 @@ def test_another_recipe_in_the_same_folder_is_refused(run: Esmkit, base: Path, t
     table = solubility(tmp_path / "t.csv", 40)
     assert train(run, "head", table, tmp_path / "run", "--model", base, "--epochs", "2").code == 0
     other = train(run, "head", table, tmp_path / "run", "--model", base, "--epochs", "2", "--hidden", "4")
-    assert (other.code, "design.hidden was 0, is 4" in " ".join(other.err.split())) == (2, True)
+    assert (other.code, "design.hidden was 64, is 4" in " ".join(other.err.split())) == (2, True)
     model = train(run, "head", table, tmp_path / "run", "--model", save_model(tmp_path / "b", seed=1), "--epochs", "2")
     assert (model.code, "design.base.weights_sha256 was" in " ".join(model.err.split())) == (2, True)
 
