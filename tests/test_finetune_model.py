@@ -99,7 +99,7 @@ def test_features_in_training_are_those_of_the_engine(
     np.testing.assert_allclose(found.numpy(), frozen(batch).numpy(), atol=1e-5, rtol=1e-5)
 
 
-def test_a_new_head_predicts_the_mean_and_sees_standardised_features(base: Path, tmp_path: Path) -> None:
+def test_a_new_head_predicts_the_mean_and_sees_whitened_features(base: Path, tmp_path: Path) -> None:
     data = read(solubility(tmp_path / "t.csv", 40), REGRESSION)
     frozen = FrozenFeatures.of(esmkit.load(base), data, (2,), LengthPolicy(), tmp_path)
     train = data.batch(data.parts["train"].tolist())
@@ -107,9 +107,13 @@ def test_a_new_head_predicts_the_mean_and_sees_standardised_features(base: Path,
         head = new_head(data, frozen, hidden, seed=0)
         with torch.no_grad():
             np.testing.assert_allclose(head(frozen(train))[:, 0], train.targets.mean(), atol=1e-6)
-        seen = ((frozen(train) - head.centre) / head.scale).numpy()
-        np.testing.assert_allclose(seen.mean(0), 0, atol=1e-4)
-        np.testing.assert_allclose(seen.std(0), 1, atol=1e-4)
+        seen = ((frozen(train) - head.centre) @ head.whitening).numpy()
+        np.testing.assert_allclose(seen.mean(0), 0, atol=1e-3)
+        covariance = np.cov(seen.T, bias=True)
+        variances = covariance.diagonal()
+        np.testing.assert_allclose(covariance - np.diag(variances), 0, atol=1e-3)
+        assert 0.9 < variances.max() < 1
+        assert (np.diff(variances) > -1e-3).all()
 
 
 def save_predictor(folder: Path, base: Path, task: Task = REGRESSION) -> Path:

@@ -73,7 +73,7 @@ class HeadOptions:
     ] = "-1"
     hidden: Annotated[
         int, typer.Option(min=0, help="Width of the head's hidden layer; 0: none.", rich_help_panel=MODEL)
-    ] = 0
+    ] = 64
     epochs: Annotated[float, typer.Option(help="Passes over the train part at most.", rich_help_panel=RECIPE)] = 200
     patience: Annotated[
         int, typer.Option(min=1, help="Epochs without a better one, then it ends.", rich_help_panel=RECIPE)

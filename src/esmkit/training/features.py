@@ -25,6 +25,9 @@ from esmkit.training.loop import differentiable_backend
 from esmkit.training.recipe import Recipe
 from esmkit.types import FloatArray, ModelShape, Needs, Result
 
+AT_ONCE = 16
+"""Proteins whose features are in memory together, where all are looked at."""
+
 
 class Features(Protocol):
     """From a batch to features, float32 [n, F], on the device of the head."""
@@ -98,17 +101,17 @@ class FrozenFeatures:
         return torch.from_numpy(np.concatenate(list(self._stretches(batch.numbers))))
 
     def moments(self, members: Sequence[int]) -> tuple[FloatArray, FloatArray]:
-        """Mean and standard deviation over the lines of these proteins, float32 [F] each; 1 where nothing varies."""
-        total, squares = np.zeros((2, self.table.shape[1]))
-        lines = 0
-        for stretch in self._stretches(members):
-            total += stretch.sum(axis=0, dtype=np.float64)
-            squares += np.einsum("nf,nf->f", stretch, stretch, dtype=np.float64)
-            lines += len(stretch)
-        mean = total / lines
-        deviation = np.sqrt(np.maximum(squares / lines - mean**2, 0.0))
-        deviation[deviation < 1e-6] = 1.0
-        return mean.astype(np.float32), deviation.astype(np.float32)
+        """Mean, float64 [F], and covariance, float64 [F, F], over the lines of these proteins."""
+        groups = [members[start : start + AT_ONCE] for start in range(0, len(members), AT_ONCE)]
+        lines = sum(self.first_lines[number + 1] - self.first_lines[number] for number in members)
+        mean = np.zeros(self.table.shape[1])
+        covariance = np.zeros((len(mean), len(mean)))
+        for group in groups:
+            mean += np.concatenate(list(self._stretches(group))).sum(axis=0, dtype=np.float64) / lines
+        for group in groups:
+            away_nF = np.concatenate(list(self._stretches(group))) - mean
+            covariance += away_nF.T @ away_nF / lines
+        return mean, covariance
 
     def _stretches(self, members: Iterable[int]) -> Iterable[FloatArray]:
         for number in members:

@@ -23,6 +23,10 @@ from esmkit.training.folder import TrainingFolder
 from esmkit.training.loop import Conduct
 from esmkit.training.recipe import Recipe
 from esmkit.training.supervised import Adapter, Design, LabelTraining
+from esmkit.types import FloatArray
+
+NOISE = 0.01
+"""Share of a feature's variance that is too little to be turned into a feature of its own."""
 
 
 def identity(data: LabelledSet, design: Design, recipe: Recipe) -> dict[str, Any]:
@@ -97,12 +101,23 @@ def make_trainable(module: nn.Module, adapter: Adapter, *, last: int, seed: int)
         part.requires_grad_(True)
 
 
+def whitening(covariance: FloatArray) -> FloatArray:
+    """The matrix [F, F] that features are multiplied with, so that their variances are equal and nothing correlates.
+
+    Features are first brought to unit variance each; directions with less than NOISE of that stay small.
+    """
+    deviation = np.sqrt(covariance.diagonal())
+    deviation = np.where(deviation < 1e-6, 1.0, deviation)
+    variances, directions = np.linalg.eigh(covariance / np.outer(deviation, deviation))
+    return np.asarray(directions / np.sqrt(np.maximum(variances, 0.0) + NOISE) / deviation[:, None])
+
+
 def new_head(data: LabelledSet, features: FrozenFeatures, hidden: int, seed: int) -> Head:
-    """A head that standardises its features, and at first predicts the mean label, or all classes alike."""
-    centre, scale = features.moments(data.parts["train"].tolist())
+    """A head that whitens its features, and at first predicts the mean label, or all classes alike."""
+    centre, covariance = features.moments(data.parts["train"].tolist())
     head = Head(len(centre), hidden, data.task.num_outputs)
     head.centre.copy_(torch.from_numpy(centre))
-    head.scale.copy_(torch.from_numpy(scale))
+    head.whitening.copy_(torch.from_numpy(whitening(covariance)))
     if data.task.kind == "regression":
         labels = data.labels("train").astype(np.float64)
         head.offset.fill_(float(labels.mean()))

@@ -27,7 +27,10 @@ TENSORS, MODEL = "predictor.safetensors", "model"
 
 
 class Head(nn.Module):
-    """A linear layer, or one hidden layer with GELU before it, between standardised features and labels.
+    """A linear layer, or one hidden layer with GELU before it, between whitened features and labels.
+
+    Features of a language model vary a thousand times more in some directions than in others, which gradient descent
+    on a few labels would hardly see: so they come centred, and turned and scaled to like variance.
 
     Args:
         features: F.
@@ -36,14 +39,14 @@ class Head(nn.Module):
     """
 
     centre: torch.Tensor
-    scale: torch.Tensor
+    whitening: torch.Tensor
     offset: torch.Tensor
     unit: torch.Tensor
 
     def __init__(self, features: int, hidden: int, outputs: int) -> None:
         super().__init__()
         self.register_buffer("centre", torch.zeros(features))
-        self.register_buffer("scale", torch.ones(features))
+        self.register_buffer("whitening", torch.eye(features))
         self.register_buffer("offset", torch.zeros(outputs))
         self.register_buffer("unit", torch.ones(outputs))
         before = [nn.Linear(features, hidden), nn.GELU()] if hidden else []
@@ -51,7 +54,7 @@ class Head(nn.Module):
 
     def forward(self, x_nF: torch.Tensor) -> torch.Tensor:
         """[n, F] -> [n, C]: numbers in the unit of the labels, or logits of classes."""
-        z_nC: torch.Tensor = self.layers((x_nF - self.centre) / self.scale)
+        z_nC: torch.Tensor = self.layers((x_nF - self.centre) @ self.whitening)
         return z_nC * self.unit + self.offset
 
 
