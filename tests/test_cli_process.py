@@ -84,7 +84,7 @@ def test_interrupted_run_ends_at_once_and_goes_on(esmkit: Esmkit, tmp_path: Path
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=PATIENCE_S)
     assert time.monotonic() - asked < 10
-    assert run.returncode == 130
+    assert run.returncode == 130, err
     assert err.splitlines()[-1] == "esmkit: interrupted; run it again to go on from the last shard in --out"
     assert "Traceback" not in err
 

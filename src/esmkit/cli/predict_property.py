@@ -51,7 +51,7 @@ def predict_property(
     model = load_model(replace(run, model=run.model or saved.base))
     output = saved.put_on(model, probabilities=probabilities)
     arguments = {"predictor_sha256": saved.sha256, "probabilities": probabilities}
-    return compute(run, model, [output], arguments, printer=ScalarTable())
+    return compute(run, model, [output], arguments, printer=ScalarTable(texts=True))
 
 
 def register(app: typer.Typer) -> None:

@@ -48,11 +48,19 @@ class Table(ABC):
 
 
 class ScalarTable(Table):
-    """One line per record: id, length, and every number and text of the result."""
+    """One line per record: id, length, and every number of the result.
+
+    Args:
+        texts: every text, too.
+    """
+
+    def __init__(self, *, texts: bool = False) -> None:
+        super().__init__()
+        self._shown = (float, str) if texts else (float,)
 
     def header(self, first: Result) -> str:
         """Column names."""
-        names = (f"{name:>{_width(name)}}" for name, value in first.arrays.items() if isinstance(value, float | str))
+        names = (f"{name:>{_width(name)}}" for name, value in first.arrays.items() if isinstance(value, self._shown))
         return f"{'id':{ID_WIDTH}} {'length':>6} {' '.join(names)}"
 
     def lines(self, result: Result) -> list[str]:
@@ -60,7 +68,7 @@ class ScalarTable(Table):
         values = (
             f"{value:>{_width(name)}.4f}" if isinstance(value, float) else f"{value:>{_width(name)}}"
             for name, value in result.arrays.items()
-            if isinstance(value, float | str)
+            if isinstance(value, self._shown)
         )
         return [f"{id_cell(result.id)} {result.meta['length']:>6} {' '.join(values)}"]
 
