@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from esmkit.alphabet import STANDARD
-from esmkit.applications.mutations.heatmap import ROWS, draw_heatmap, limit_of, panels
+from esmkit.applications.mutations.heatmap import ROWS, draw_heatmap, limit_of
 from esmkit.applications.mutations.logo import COLORS, draw_logo
 from esmkit.applications.mutations.page import page, write_page
+from esmkit.applications.mutations.panels import panels
 from esmkit.applications.mutations.scan import Scan, assembled
 from esmkit.errors import InvalidConfigError
 

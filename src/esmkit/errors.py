@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import ClassVar
 
 type_of_field = str | int | float | list[str] | None
@@ -156,6 +157,24 @@ class MissingExtraError(UserError):
     def __init__(self, message: str, *, extra: str) -> None:
         super().__init__(message, extra=extra)
         self.extra = extra
+
+
+def demand_module(module: str, *, reason: str, extra: str) -> None:
+    """Imports an optional dependency, to find out before the work whether it is there.
+
+    Args:
+        module: what Python imports.
+        reason: what needs what, for the message.
+        extra: the extra of esmkit that brings it.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import_module(module.rpartition(".")[0] or module)  # the package may be gone while its part is loaded
+        import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(f"{reason}; install it with: pip install 'esmkit[{extra}]'", extra=extra) from error
 
 
 class CapacityError(EsmkitError):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from esmkit.errors import InvalidConfigError, MissingExtraError
+from esmkit.errors import InvalidConfigError, demand_module
 from esmkit.types import Result
 
 SUFFIXES = (".png", ".pdf", ".svg")
@@ -30,12 +30,7 @@ class ContactPlots:
         self.target = target
         self.is_file = target.suffix.lower() in SUFFIXES and not target.is_dir()
         self._only: Result | None = None
-        try:
-            from matplotlib.backends import backend_agg  # noqa: F401
-        except ImportError as error:
-            raise MissingExtraError(
-                "--plot needs matplotlib; install it with: pip install 'esmkit[plot]'", extra="plot"
-            ) from error
+        demand_module("matplotlib.backends.backend_agg", reason="--plot needs matplotlib", extra="plot")
         if target.suffix and not self.is_file and not target.is_dir():
             raise InvalidConfigError(
                 f"--plot {target}: a picture ends with {', '.join(SUFFIXES)}; a directory for one picture per record "

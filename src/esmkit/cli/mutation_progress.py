@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json as json_module
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from esmkit.cli.progress import LINE_EVERY_S
-from esmkit.cli.summary import peak_memory_bytes
+from esmkit.cli.summary import Finished, peak_memory, peak_memory_bytes
 from esmkit.sinks import Summary
 from esmkit.types import Failure, Result
 
@@ -89,50 +86,33 @@ class VariantProgress:
         return f" of {self._total:,}, about {left} left"
 
 
-@dataclass(slots=True)
-class VariantSummary:
+@dataclass(slots=True, kw_only=True)
+class VariantSummary(Finished):
     """Counts of a finished command; of variants that failed, the first are in no file and named here."""
 
     variants: int = 0
-    failures: int = 0
     seconds: float = 0.0
-    out: Path | None = None
-    failures_path: Path | None = None
-    shards: int = 0
-    shards_resumed: int = 0
-    failed: list[Failure] = field(default_factory=list)
 
     def count(self, item: Result | Failure) -> None:
         """One item that went to the screen."""
         self.variants += 1
         if isinstance(item, Failure):
-            self.failures += 1
-            self.failed.append(item)
+            self.fail(item)
 
     def finished(self, done: Summary, seconds: float) -> None:
         """What stands on disk."""
-        self.variants, self.failures, self.seconds = done.records, done.failures, seconds
-        self.out, self.failures_path = done.path, done.failures_path
-        self.shards, self.shards_resumed = done.shards, done.shards_resumed
+        self.variants, self.seconds = done.records, seconds
+        self.put(done)
 
     def report(self, *, quiet: bool, json: bool) -> None:
-        """To stderr in words, or to stdout as one JSON object."""
-        for failure in self.failed:
-            print(f"esmkit: skipped: {failure.error.message}", file=sys.stderr)  # noqa: T201
-        if json:
-            typer.echo(json_module.dumps(self.facts()))
-        elif not quiet:
-            print("\n".join(f"esmkit: {line}" for line in self.lines()), file=sys.stderr)  # noqa: T201
+        """See `Finished.show`."""
+        self.show(self.facts(), self.lines(), quiet=quiet, json=json)
 
     def facts(self) -> dict[str, object]:
         """As plain data; memory in bytes, time in seconds."""
         return {
             "variants": self.variants,
-            "failures": self.failures,
-            "out": None if self.out is None else str(self.out),
-            "failures_path": None if self.failures_path is None else str(self.failures_path),
-            "shards": self.shards,
-            "shards_resumed": self.shards_resumed,
+            **self.outcome(),
             "seconds": round(self.seconds, 3),
             "peak_memory_bytes": peak_memory_bytes(),
         }
@@ -140,13 +120,4 @@ class VariantSummary:
     def lines(self) -> list[str]:
         """As text for a terminal of 80 columns."""
         noun = "variant" if self.variants == 1 else "variants"
-        memory = f"peak memory {peak_memory_bytes() / 2**20:,.0f} MiB"
-        lines = [f"{self.variants:,} {noun} in {self.seconds:.1f} s, {memory}"]
-        if self.shards_resumed:
-            lines.append(f"{self.shards_resumed} of {self.shards} shards were finished by an earlier run")
-        if self.failures:
-            where = f", listed in {self.failures_path}" if self.failures_path else ""
-            lines.append(f"{self.failures:,} of them failed{where}")
-        if self.out:
-            lines.append(f"results in {self.out}")
-        return lines
+        return [f"{self.variants:,} {noun} in {self.seconds:.1f} s, {peak_memory()}", *self.outcome_lines()]

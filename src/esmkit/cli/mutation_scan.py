@@ -14,9 +14,10 @@ from pathlib import Path
 import typer
 
 from esmkit.alphabet import STANDARD
-from esmkit.applications.mutations.heatmap import SUFFIXES, demand_picture, draw_heatmap
+from esmkit.applications.mutations.heatmap import draw_heatmap
 from esmkit.applications.mutations.logo import draw_logo
 from esmkit.applications.mutations.page import write_page
+from esmkit.applications.mutations.panels import SUFFIXES, demand_picture
 from esmkit.applications.mutations.scan import PositionSummary, Scan, assembled, scan_indices
 from esmkit.applications.mutations.scoring import names_of
 from esmkit.applications.mutations.variants import AMINO_ACIDS, SINGLE_COLUMNS, singles

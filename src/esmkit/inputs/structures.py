@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from esmkit.errors import InvalidInputError, MissingExtraError
+from esmkit.errors import InvalidInputError, demand_module
 from esmkit.inputs.source import COMPRESSIONS, open_text
 from esmkit.types import FloatArray
 
@@ -185,12 +185,9 @@ def _stem(path: str) -> str:
 
 def _atoms(path: str) -> Any:
     """Model 1 of a file, as biotite's AtomArray."""
-    try:
-        from biotite.structure.io import pdb, pdbx
-    except ImportError as error:
-        raise MissingExtraError(
-            "reading structures needs biotite; install it with: pip install 'esmkit[structure]'", extra="structure"
-        ) from error
+    demand_module("biotite.structure.io.pdbx", reason="reading structures needs biotite", extra="structure")
+    from biotite.structure.io import pdb, pdbx
+
     file_format = SUFFIXES.get(_suffix(Path(path)))
     if file_format is None:
         raise InvalidInputError(

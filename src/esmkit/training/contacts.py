@@ -19,7 +19,7 @@ from torch import nn
 
 from esmkit.engine import Engine
 from esmkit.engine.budget import free_bytes
-from esmkit.errors import DeviceMemoryError, InvalidInputError, MissingExtraError
+from esmkit.errors import DeviceMemoryError, InvalidInputError, demand_module
 from esmkit.inputs.structures import Structure
 from esmkit.outputs.base import Output, Part
 from esmkit.training.precision import MIN_SEPARATION, Precision, Truth, mean_precision, precision
@@ -221,12 +221,7 @@ def demand_scikit_learn() -> None:
     Raises:
         MissingExtraError: scikit-learn is not installed.
     """
-    try:
-        import sklearn  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            "fitting the contact head needs scikit-learn; install it with: pip install 'esmkit[learn]'", extra="learn"
-        ) from error
+    demand_module("sklearn", reason="fitting the contact head needs scikit-learn", extra="learn")
 
 
 def _demand_room(values: int) -> None:

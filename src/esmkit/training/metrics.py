@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from esmkit.applications.predictors.card import Task
-from esmkit.errors import MissingExtraError
+from esmkit.errors import demand_module
 from esmkit.types import FloatArray, IntArray
 
 Metrics = Mapping[str, float | None]
@@ -22,12 +22,7 @@ def demand_sklearn() -> None:
     Raises:
         MissingExtraError: scikit-learn is not installed.
     """
-    try:
-        import sklearn.metrics  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            "training on labels needs scikit-learn; install it with: pip install 'esmkit[learn]'", extra="learn"
-        ) from error
+    demand_module("sklearn.metrics", reason="training on labels needs scikit-learn", extra="learn")
 
 
 def score(task: Task, answers_nC: FloatArray, targets_n: FloatArray | IntArray) -> Metrics:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from esmkit.errors import MissingExtraError
+from esmkit.errors import demand_module
 
 POINTS = 400
 """Dots of the training loss: each is the mean of that many-th part of the run."""
@@ -20,12 +20,7 @@ def demand_matplotlib() -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends import backend_agg  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            "--plot needs matplotlib; install it with: pip install 'esmkit[plot]'", extra="plot"
-        ) from error
+    demand_module("matplotlib.backends.backend_agg", reason="--plot needs matplotlib", extra="plot")
 
 
 def draw(lines: Sequence[dict[str, Any]], path: Path, title: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from esmkit.alphabet import STANDARD
-from esmkit.applications.mutations.heatmap import mark_positions, panels, save, stacked
+from esmkit.applications.mutations.panels import mark_positions, panels, save, stacked
 from esmkit.applications.mutations.scan import Scan
 
 COLORS = {
