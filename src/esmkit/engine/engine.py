@@ -18,7 +18,7 @@ from esmkit.engine.prefetch import prefetch
 from esmkit.engine.runner import Launched, Runner
 from esmkit.models.weights import Loaded
 from esmkit.outputs import Output
-from esmkit.types import Failure, Record, Result, Row
+from esmkit.types import Failure, ModelShape, Record, Result, Row
 
 CHUNK_BATCHES = 4
 """Batches of look-ahead: rows are sorted by length within so many batches, and results leave together."""
@@ -49,6 +49,11 @@ class Engine:
             "esmkit": __version__,
             "torch": torch.__version__,
         }
+
+    @property
+    def shape(self) -> ModelShape:
+        """Layers, width and heads of the model."""
+        return self.loaded.shape
 
     def run(
         self,

@@ -131,7 +131,7 @@ class Model:
     @property
     def shape(self) -> ModelShape:
         """Layers, width and heads."""
-        return self.engine.loaded.shape
+        return self.engine.shape
 
     @property
     def width(self) -> int:

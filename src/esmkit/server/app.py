@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from starlette.responses import Response
 
 from esmkit import __version__
 from esmkit.errors import EsmkitError
-from esmkit.server import openapi, routes_account, routes_catalog, routes_models, routes_service
+from esmkit.server import actions, openapi, routes_account, routes_catalog, routes_models, routes_service
 from esmkit.server.answers import error_response
 from esmkit.server.boundary import Boundary
 from esmkit.server.calls import trace_of
@@ -42,6 +43,8 @@ from esmkit.store import Store
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
+WORKERS = 16
+"""Requests for esmkit's own actions that are carried out at the same time; others wait their turn."""
 _CORS_HEADERS = ["Authorization", "Content-Type", "Content-Encoding", "X-API-Key", "X-Request-ID"]
 _SHOWN_HEADERS = ["X-Request-ID", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
 
@@ -59,7 +62,8 @@ def create_app(
         tracer_provider: takes a span per request.
 
     Raises:
-        InvalidConfigError: two models would have the same place in URLs, or rates cannot be counted where asked.
+        WeightsError: a predictor is missing or damaged.
+        InvalidConfigError: a predictor cannot be served, two models would have the same place in URLs, or rates cannot be counted where asked.
     """
     catalog = Catalog(served_model(name, queue.info(name)) for name in settings.models)
     limiter = Limiter(settings)
@@ -74,6 +78,8 @@ def create_app(
         metrics=Metrics(queue, limiter),
         ledger=Ledger(store),
         status=Status(queue, store, catalog),
+        resources=actions.resources(settings),
+        workers=ThreadPoolExecutor(WORKERS, "esmkit-action"),
     )
     app = FastAPIOffline(
         title="esmkit",
@@ -124,6 +130,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        server.workers.shutdown(wait=False, cancel_futures=True)
         await server.queue.close()
         await server.ledger.flush()
 

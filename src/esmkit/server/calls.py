@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,19 +15,21 @@ from starlette.responses import Response
 from esmkit.batching import LengthPolicy
 from esmkit.errors import EsmkitError, OverloadedError, UserError
 from esmkit.server import bodies
+from esmkit.server.actions import ACTIONS
 from esmkit.server.answers import json_response
+from esmkit.server.applied import applied
 from esmkit.server.auth import identify
 from esmkit.server.boundary import UNTIL_SENT
 from esmkit.server.catalog import ServedModel, resolve_action
-from esmkit.server.errors import ClientGoneError, DrainingError, InvalidRequestError, Issue
+from esmkit.server.errors import DrainingError, InvalidRequestError, Issue
 from esmkit.server.limits import tightest
 from esmkit.server.logs import Trace
+from esmkit.server.presence import while_connected
 from esmkit.server.services import Services, services
 from esmkit.server.wire import binary, esm2, esm2_answers, legacy, mutations, mutations_answers
 from esmkit.server.wire.base import Call, Version, parsed
 from esmkit.types import Failure, Result
 
-T = TypeVar("T")
 JSON_EXPANSION = 4
 """JSON writes about 11 bytes for the 4 of a number, and compressing holds a second, smaller copy."""
 AT_ONCE_BYTES = 1 << 15
@@ -61,6 +63,8 @@ async def answer(request: Request, version: Version, slug: str, action: str, *, 
     left = await server.limiter.take_request(caller.id)
     until_sent: ExitStack = request.scope[UNTIL_SENT]
     until_sent.enter_context(server.limiter.running(caller.id))
+    if action in ACTIONS:
+        return await applied(request, server, model, ACTIONS[action], caller.id, left)
     call = await _planned(request, server, model, action, None if is_legacy else version)
     trace.items, trace.residues = len(call.records), call.residues
     if server.settings.log_sequences:
@@ -69,7 +73,7 @@ async def answer(request: Request, version: Version, slug: str, action: str, *, 
     size_bytes = _answer_bytes(call, model)
     until_sent.enter_context(server.memory.hold(size_bytes, expansion=JSON_EXPANSION if media is None else 1))
     started = time.perf_counter()
-    results = await _while_connected(request, _computed(server, model, call, trace))
+    results = await while_connected(request, _computed(server, model, call, trace))
     seconds = time.perf_counter() - started
     server.ledger.add(key_id=trace.key, model=model.slug, action=action, residues=call.residues, seconds=seconds)
     write = partial(_json_answer, request, version) if media is None else partial(_binary_answer, media)
@@ -142,29 +146,6 @@ def _failure(failures: Sequence[Failure], call: Call) -> EsmkitError:
     return InvalidRequestError(
         [Issue(call.field_of(failure.index), failure.error.message, failure.error.code) for failure in failures]
     )
-
-
-async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The value of `work`, which is cancelled when the client goes away.
-
-    Raises:
-        ClientGoneError: it did.
-    """
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGoneError
-        return task.result()
-    finally:
-        task.cancel()
-        gone.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _json_answer(request: Request, version: Version, call: Call, results: Sequence[Result]) -> Response:

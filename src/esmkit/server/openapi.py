@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from esmkit.errors import DeadlineExceededError, EsmkitError, ModelExecutionError, UnknownModelError
+from esmkit.server.actions import ACTIONS as OWN_ACTIONS
+from esmkit.server.actions import Action
 from esmkit.server.catalog import LISTED_ACTIONS, ServedModel, resolve_action
 from esmkit.server.errors import (
     BodyTimeoutError,
@@ -119,7 +121,7 @@ def document(app: FastAPI, server: Services) -> Document:
 
 def _add_models(document: Document, server: Services) -> None:
     components, paths = document["components"], document["paths"]
-    components["schemas"] |= _answer_types()
+    components["schemas"] |= _answer_types(_served(server))
     components["responses"] = {f"Error{status}": _error(status) for status in _ERRORS}
     components["headers"] = {
         name: {"description": text, "schema": kind, "required": name in ("X-Request-ID", "Retry-After")}
@@ -136,14 +138,21 @@ def _add_models(document: Document, server: Services) -> None:
             paths[f"/api/v1/models/{model.slug}/{name}"] = {"post": operation}
     for model in server.catalog.models:
         paths[f"/api/v3/{model.slug}/{mutations.ACTION}"] = {"post": _mutations_operation(server, model)}
+        for action in _served(server):
+            paths[f"/api/v3/{model.slug}/{action.name}"] = {"post": _own_operation(server, model, action)}
 
 
-def _answer_types() -> Document:
+def _served(server: Services) -> list[Action]:
+    return [action for action in OWN_ACTIONS.values() if action.is_served(server.resources)]
+
+
+def _answer_types(own: Iterable[Action]) -> Document:
     """Schemas of all answers by name, with those that they refer to."""
     kinds: list[type[BaseModel]] = [esm2_docs.ErrorBody, esm2_docs.RequestSchema, mutations_answers.MutationsResults]
     for action in ACTIONS:
         kinds += [esm2_docs.response_type(version, action) for version in Version]
         kinds.append(esm2_docs.response_type(Version.V2, action, is_legacy=True))
+    kinds += [each.answer for each in own]
     _, found = models_json_schema([(kind, "validation") for kind in kinds], ref_template=f"{_SCHEMAS}/{{model}}")
     types: Document = found["$defs"]
     return types
@@ -195,6 +204,21 @@ def _mutations_operation(server: Services, model: ServedModel) -> Document:
     }
 
 
+def _own_operation(server: Services, model: ServedModel, action: Action) -> Document:
+    body, answer = dict(action.body), {"results": [dict(action.result)]}
+    return {
+        "tags": [model.slug],
+        "operationId": f"v3_{model.slug}_{action.name}",
+        "summary": f"{model.title} (v3): {action.title}",
+        "description": f"{action.description} An extension, not one of BioLM's actions.",
+        **_exchange(
+            request={"schema": schema.inlined(action.request(server.bounds)), "example": body},
+            answer={"schema": _ref("schemas", action.answer.__name__), "example": answer},
+            is_binary=False,
+        ),
+    }
+
+
 def _exchange(*, request: Document, answer: Document, is_binary: bool) -> Document:
     """Body and answers of a model call."""
     binaries: Document = {
@@ -223,7 +247,7 @@ def _schema_operation(server: Services, version: Version) -> Document:
     slugs = [model.slug for model in server.catalog.models]
     model = server.catalog.models[0]
     example = esm2_docs.request_schema(version, "log_prob", server.bounds, model.shape)
-    own = [mutations.ACTION] if version is Version.V3 else []
+    own = [mutations.ACTION, *(each.name for each in _served(server))] if version is Version.V3 else []
     choices = {"slug": ("Model.", slugs), "action": ("Action.", [*LISTED_ACTIONS, *own])}
     return {
         "tags": ["schemas"],

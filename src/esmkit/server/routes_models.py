@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from esmkit.server import calls
+from esmkit.server.actions import ACTIONS
 from esmkit.server.answers import json_response
 from esmkit.server.catalog import resolve_action
 from esmkit.server.services import services
@@ -31,6 +32,8 @@ def _schema(version: Version) -> Endpoint:
         model = server.catalog.find(slug)
         if name == mutations.ACTION:
             content = mutations_answers.request_schema(server.bounds)
+        elif name in ACTIONS:
+            content = schema.inlined(ACTIONS[name].request(server.bounds))
         else:
             content = esm2_docs.request_schema(version, name, server.bounds, model.shape)
         rate = schema.throttle_rate(server.settings.limit_requests_per_s)

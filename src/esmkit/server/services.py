@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -12,9 +13,11 @@ from esmkit.server.settings import ServerSettings
 from esmkit.server.wire.base import Bounds
 
 if TYPE_CHECKING:
+    from esmkit.alphabet import ResiduePolicy
     from esmkit.batching import LengthPolicy
     from esmkit.engine.queue import ModelInfo, QueueStats
     from esmkit.outputs import OutputOptions
+    from esmkit.server.actions import Resources
     from esmkit.server.catalog import Catalog
     from esmkit.server.limits import Limiter, RequestMemory
     from esmkit.server.metrics import Metrics
@@ -37,6 +40,7 @@ class Queue(Protocol):
         outputs: Sequence[str],
         options: OutputOptions,
         *,
+        residues: ResiduePolicy | None = None,
         length: LengthPolicy | None = None,
         priority: Literal["interactive", "bulk"] = "interactive",
         deadline_s: float | None = None,
@@ -50,7 +54,7 @@ class Queue(Protocol):
 
 @dataclass(slots=True)
 class Services:
-    """The parts of one server; `draining` is True from SIGTERM on."""
+    """The parts of one server; `draining` is True from SIGTERM on, `workers` carry out esmkit's own actions."""
 
     settings: ServerSettings
     queue: Queue
@@ -61,6 +65,8 @@ class Services:
     metrics: Metrics
     ledger: Ledger
     status: Status
+    resources: Resources
+    workers: ThreadPoolExecutor
     draining: bool = False
 
     @property

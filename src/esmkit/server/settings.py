@@ -46,6 +46,9 @@ class ServerSettings:
     cors_origins: tuple[str, ...] = _setting((), "Web origins that may call the API from a browser; none by default.")
 
     models: tuple[str, ...] = _setting(("esm2-mini",), "Models to serve: slug, hub id, or path.")
+    predictors: tuple[str, ...] = _setting(
+        (), "Folders of predictors, from 'esmkit fit' or 'esmkit train head', that clients may ask by folder name."
+    )
     lazy: bool = _setting(False, "Load a model at its first request instead of at start.")
     dtype: Literal["float32", "float16", "bfloat16"] = _setting(
         "float32", "Number format of the models: float32, float16 or bfloat16."

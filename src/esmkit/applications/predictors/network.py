@@ -78,6 +78,11 @@ class Network(Fitted):
         self.head, self.task = head.eval().requires_grad_(False), task
         self.changes, self.lora_scale = dict(changes or {}), lora_scale
 
+    @property
+    def changes_model(self) -> bool:
+        """Whether it was trained with LoRA; a model that was trained as a whole is a base model of its own."""
+        return bool(self.changes)
+
     @torch.inference_mode()
     def adapt(self, module: nn.Module) -> None:
         """Merges the changes into the weights."""

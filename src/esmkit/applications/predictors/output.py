@@ -22,6 +22,11 @@ from esmkit.types import Column, Features, FloatArray, IntArray, Needs, Row
 class Fitted(ABC):
     """What was learnt: changes of the base model, and the way from representations to answers."""
 
+    @property
+    def changes_model(self) -> bool:
+        """Whether `adapt` does anything."""
+        return False
+
     @abstractmethod
     def adapt(self, module: torch.nn.Module) -> None:
         """Writes what was learnt into the weights of the base model."""
@@ -92,7 +97,14 @@ class Property(Output):
 
     def finish(self, parts: Parts, ids: IntArray) -> Mapping[str, Any]:
         """The answer for one record: a number or class; per residue an array, or a string with a letter for each."""
-        arrays = self.source.finish(parts, ids)
+        return self.answer(self.source.finish(parts, ids))
+
+    def answer(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The same from the columns of `source`.
+
+        Raises:
+            ModelExecutionError: the prediction is no number.
+        """
         chosen = [arrays[self.source.column_of(layer)] for layer in self.resolved_layers()]
         answers = self.fitted.answers(features(chosen))
         if not np.isfinite(answers).all():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from esmkit.errors import InvalidConfigError, WeightsError
 from esmkit.inputs import from_sequences
 from esmkit.models.digests import combined, sha256_of
 from esmkit.outputs import OutputOptions
-from esmkit.types import Result
+from esmkit.types import ModelShape, Result
 
 KINDS: dict[str, Callable[[Path, Card], Fitted]] = {"network": Network.read}
 """How each kind of predictor is read from its folder."""
@@ -57,18 +57,30 @@ class Saved:
         Raises:
             InvalidConfigError: it is another model than the one that the predictor was trained on.
         """
-        wanted, found = self.card.base.weights_sha256, model.provenance["weights_sha256"]
+        self.check(model.provenance)
+        self.fitted.adapt(model.engine.loaded.module)
+        model.engine.provenance["predictor_sha256"] = self.sha256
+        return self.output(model.shape, probabilities=probabilities)
+
+    def output(self, shape: ModelShape, *, probabilities: bool = True) -> Property:
+        """What to ask an engine for, once its model is adapted."""
+        options = OutputOptions(layers=self.card.layers)
+        return Property(shape, options, task=self.card.task, fitted=self.fitted, probabilities=probabilities)
+
+    def check(self, provenance: Mapping[str, Any]) -> None:
+        """Compares a model, by its provenance, with the one that the predictor was trained on.
+
+        Raises:
+            InvalidConfigError: it is another one.
+        """
+        wanted, found = self.card.base.weights_sha256, provenance["weights_sha256"]
         if wanted != found:
             raise InvalidConfigError(
                 f"{self.folder} was trained on {self.card.base.slug} with weights of sha256 {wanted[:12]}..., not on "
-                f"{model.provenance['slug']} with {found[:12]}...; name the model that it was trained on with --model, "
+                f"{provenance['slug']} with {found[:12]}...; name the model that it was trained on with --model, "
                 "or train it again on this one",
                 setting="model",
             )
-        self.fitted.adapt(model.engine.loaded.module)
-        model.engine.provenance["predictor_sha256"] = self.sha256
-        options = OutputOptions(layers=self.card.layers)
-        return Property(model.shape, options, task=self.card.task, fitted=self.fitted, probabilities=probabilities)
 
 
 def read_predictor(folder: Path | str) -> Saved:

@@ -1,0 +1,35 @@
+"""Actions of esmkit's own, by name; a module each."""
+
+from pathlib import Path
+
+from esmkit.applications.predictors import Saved, read_predictor
+from esmkit.errors import InvalidConfigError
+from esmkit.server.actions import properties
+from esmkit.server.actions.base import Action, Resources
+from esmkit.server.settings import ServerSettings
+
+ACTIONS: dict[str, Action] = {action.name: action for action in (properties.ACTION,)}
+
+__all__ = ["ACTIONS", "Action", "Resources", "resources"]
+
+
+def resources(settings: ServerSettings) -> Resources:
+    """What the operator put beside the models.
+
+    Raises:
+        WeightsError: a folder holds no predictor, or a damaged one.
+        InvalidConfigError: two have one name, or one changes the weights of its model, which other requests share.
+    """
+    predictors: dict[str, Saved] = {}
+    for path in map(Path, settings.predictors):
+        name = path.resolve().name
+        if name in predictors:
+            raise InvalidConfigError(f"two predictors would be called {name!r}; rename a folder", setting="predictors")
+        predictors[name] = read_predictor(path)
+        if predictors[name].fitted.changes_model:
+            raise InvalidConfigError(
+                f"{path} changes the weights of its model, which other requests share; serve predictors of "
+                "'esmkit fit' or 'esmkit train head'",
+                setting="predictors",
+            )
+    return Resources(predictors)
