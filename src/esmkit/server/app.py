@@ -63,7 +63,8 @@ def create_app(
 
     Raises:
         WeightsError: a predictor is missing or damaged.
-        InvalidConfigError: a predictor cannot be served, two models would have the same place in URLs, or rates cannot be counted where asked.
+        InvalidConfigError: a predictor cannot be served, two models would have the same place in URLs, or rates cannot
+            be counted where asked.
     """
     catalog = Catalog(served_model(name, queue.info(name)) for name in settings.models)
     limiter = Limiter(settings)

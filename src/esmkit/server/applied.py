@@ -49,9 +49,7 @@ async def applied(
         ClientGoneError: the client went away.
     """
     if not action.is_served(server.resources):
-        raise UnknownActionError(
-            f"{action.name} is not offered here: its operator has given this server nothing for it"
-        )
+        raise UnknownActionError(f"{action.name} is not offered: the operator has given this server nothing for it")
     trace: Trace = request.scope["esmkit"]
     asked = await _asked(request, server, action)
     cost = action.cost(asked, server.bounds)

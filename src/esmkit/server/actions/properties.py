@@ -90,8 +90,8 @@ def _entry(answer: Mapping[str, Any], saved: Saved) -> dict[str, Any]:
 ACTION = Action(
     name="property",
     title="properties by a predictor",
-    description="What a predictor says of proteins, or of their residues. It was made by `esmkit fit` or `esmkit train head` "
-    "on this model, and put on the server by its operator.",
+    description="What a predictor says of proteins, or of their residues. It was made by `esmkit fit` or "
+    "`esmkit train head` on this model, and put on the server by its operator.",
     request=_request,
     answer=PropertyResults,
     cost=_cost,
