@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from esmkit.applications.labelled.metrics import classification, demand_sklearn, regression, score
 from esmkit.applications.predictors import Task
 from esmkit.errors import MissingExtraError
-from esmkit.training.metrics import classification, demand_sklearn, regression, score
 
 GENERATOR = np.random.default_rng(1)
 

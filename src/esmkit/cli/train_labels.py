@@ -187,11 +187,11 @@ class _Run:
 
 def _prepare(options: HeadOptions) -> _Run:
     """Reads the data and loads the model."""
+    from esmkit.applications.labelled.metrics import demand_sklearn
     from esmkit.batching import LengthPolicy
     from esmkit.config import Settings
     from esmkit.engine import load
     from esmkit.errors import InvalidConfigError
-    from esmkit.training.metrics import demand_sklearn
 
     if not options.source or options.out is None or options.label_column is None or options.task is None:
         raise InvalidConfigError(
@@ -210,9 +210,10 @@ def _prepare(options: HeadOptions) -> _Run:
 def _labelled(options: HeadOptions, length: LengthPolicy) -> LabelledSet:
     """The data; says how it is split."""
     from esmkit.alphabet import ResiduePolicy
+    from esmkit.applications.labelled import Columns
     from esmkit.applications.predictors import Task
     from esmkit.errors import InvalidConfigError
-    from esmkit.training.dataset import Columns, read_labelled
+    from esmkit.training.dataset import read_labelled
 
     assert options.task is not None
     assert options.label_column is not None
