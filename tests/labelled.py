@@ -13,12 +13,13 @@ import torch
 
 import esmkit
 from esmkit.alphabet import STANDARD
+from esmkit.applications.labelled import Columns
 from esmkit.applications.predictors import Task
 from esmkit.batching import LengthPolicy
 from esmkit.engine import Model
 from esmkit.models.save import save_pretrained
 from esmkit.training.budget import Budget
-from esmkit.training.dataset import Columns, LabelledSet, read_labelled
+from esmkit.training.dataset import LabelledSet, read_labelled
 from esmkit.training.features import FrozenFeatures
 from esmkit.training.finetune import identity, on_frozen_model, on_model_in_training
 from esmkit.training.folder import TrainingFolder

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from esmkit.applications.labelled import Columns
 from esmkit.applications.predictors import Task
 from esmkit.batching import LengthPolicy
 from esmkit.errors import EsmkitError, InvalidConfigError, InvalidInputError, InvalidRecordError, SequenceTooLongError
-from esmkit.training.dataset import Columns, LabelledSet, LabelledStream, read_labelled
+from esmkit.training.dataset import LabelledSet, LabelledStream, read_labelled
 from tests.cli_calls import write_fasta
 from tests.labelled import REGRESSION, RESIDUES, proteins, read, solubility, write_table
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from esmkit.applications.labelled.metrics import classification, demand_sklearn, regression, score
 from esmkit.applications.predictors import Task
 from esmkit.errors import MissingExtraError
-from esmkit.training.metrics import classification, demand_sklearn, regression, score
 
 GENERATOR = np.random.default_rng(1)
 
 
 def test_regression_metrics_are_those_of_scipy_and_scikit_learn() -> None:
     from scipy import stats
-    from sklearn.metrics import r2_score, root_mean_squared_error
+    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
     truth = GENERATOR.normal(size=200).round(1)  # with ties
     predicted = truth + GENERATOR.normal(size=200)
@@ -27,6 +27,7 @@ def test_regression_metrics_are_those_of_scipy_and_scikit_learn() -> None:
         "spearman": pytest.approx(stats.spearmanr(predicted, truth).statistic),
         "pearson": pytest.approx(stats.pearsonr(predicted, truth).statistic),
         "rmse": pytest.approx(root_mean_squared_error(truth, predicted)),
+        "mae": pytest.approx(mean_absolute_error(truth, predicted)),
         "r2": pytest.approx(r2_score(truth, predicted)),
     }
 

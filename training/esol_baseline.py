@@ -21,8 +21,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from esmkit.alphabet import STANDARD
+from esmkit.applications.labelled.metrics import regression
 from esmkit.inputs import open_records
-from esmkit.training.metrics import regression
 
 STRENGTHS = np.logspace(-3, 5, 33)
 

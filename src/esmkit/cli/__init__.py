@@ -18,6 +18,7 @@ from esmkit.cli import (
     benchmark,
     contacts,
     embed,
+    fit,
     incident,
     keys,
     likelihood,
@@ -44,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (embed, contacts, attentions, logits, predict, likelihood, predict_property, serve, usage, version):
+for module in (embed, contacts, attentions, logits, predict, likelihood, fit, predict_property, serve, usage, version):
     module.register(app)
 app.add_typer(models.app, name="models", help="List, download and check models.")
 app.add_typer(mutations.app, name="mutations")

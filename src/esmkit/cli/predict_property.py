@@ -37,7 +37,7 @@ def predict_property(
         bool, typer.Option("--probabilities/--no-probabilities", help="Of classes, beside the most probable one.")
     ] = True,
 ) -> int:
-    """Predict a property of proteins, or of their residues, with a predictor made by 'esmkit train'.
+    """Predict a property of proteins, or of their residues, with a predictor made by 'esmkit fit' or 'esmkit train'.
 
     Example: esmkit predict-property run/predictor proteins.fasta --out predictions.csv
     """

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from esmkit.cli.label_options import TableOptions
 from esmkit.cli.train_options import (
     DATA,
     MODEL,
@@ -18,11 +19,9 @@ from esmkit.cli.train_options import (
     Device,
     Dtype,
     Json,
-    Lowercase,
     Offline,
     Out,
     Quiet,
-    StripStop,
     Threads,
     WarmupSteps,
     WeightDecay,
@@ -32,39 +31,16 @@ ADAPTER = "How the model is adapted"
 
 
 @dataclass(frozen=True, slots=True)
-class HeadOptions:
+class HeadOptions(TableOptions):
     """Of `esmkit train head`; what is a field of `Recipe` has its name."""
 
-    source: Annotated[
-        str, typer.Argument(metavar="DATA", help="CSV, TSV or Parquet with sequences and labels.", show_default=False)
-    ] = ""
-    label_column: Annotated[
-        str | None, typer.Option(help="Column of the labels: what to learn.", rich_help_panel=DATA)
-    ] = None
-    task: Annotated[
-        Literal["regression", "classification"] | None,
-        typer.Option(help="Labels are numbers, or names of classes.", rich_help_panel=DATA, show_default=False),
-    ] = None
     level: Annotated[
         Literal["sequence", "residue"],
         typer.Option(help="One label per protein, or one per residue.", rich_help_panel=DATA),
     ] = "sequence"
-    sequence_column: Annotated[str | None, typer.Option(help="Column of the sequences.", rich_help_panel=DATA)] = None
-    id_column: Annotated[str | None, typer.Option(help="Column of the ids.", rich_help_panel=DATA)] = None
-    split_column: Annotated[
-        str | None, typer.Option(help="Column that says train, valid or test.", rich_help_panel=DATA)
-    ] = None
     valid: Annotated[
         str | None, typer.Option(help="Table that decides when to stop, of the same columns.", rich_help_panel=DATA)
     ] = None
-    test: Annotated[str | None, typer.Option(help="Table for the final test.", rich_help_panel=DATA)] = None
-    lowercase: Lowercase = "error"
-    strip_stop: StripStop = False
-    long: Annotated[
-        Literal["error", "window", "truncate"],
-        typer.Option(help="Sequences above --max-length.", rich_help_panel=DATA),
-    ] = "error"
-    max_length: Annotated[int, typer.Option(min=4, help="Limit in residues.", rich_help_panel=DATA)] = 2048
     model: Annotated[
         str, typer.Option("--model", "-m", help="The base model: slug, hub id, or path.", rich_help_panel=MODEL)
     ] = "esm2-mini"

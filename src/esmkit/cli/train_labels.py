@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from esmkit.cli.label_options import about
 from esmkit.cli.options import numbers, with_options
 from esmkit.cli.train_label_options import FinetuneOptions, HeadOptions
 from esmkit.cli.train_run import INTERRUPTED, asked_to_stop, say
@@ -187,20 +188,13 @@ class _Run:
 
 def _prepare(options: HeadOptions) -> _Run:
     """Reads the data and loads the model."""
-    from esmkit.batching import LengthPolicy
+    from esmkit.applications.labelled.metrics import demand_sklearn
     from esmkit.config import Settings
     from esmkit.engine import load
-    from esmkit.errors import InvalidConfigError
-    from esmkit.training.metrics import demand_sklearn
 
-    if not options.source or options.out is None or options.label_column is None or options.task is None:
-        raise InvalidConfigError(
-            "name the table, its column of labels, what these are, and a folder: DATA --label-column NAME "
-            "--task regression (or classification) --out run",
-            setting="label_column",
-        )
+    options.demand(options.out)
     demand_sklearn()
-    length = LengthPolicy(options.long, options.max_length)
+    length = options.length()
     data = _labelled(options, length)
     settings = Settings.from_env(os.environ, offline=options.offline or None)
     model = load(options.model, device=options.device, threads=options.threads, length=length, settings=settings)
@@ -209,41 +203,25 @@ def _prepare(options: HeadOptions) -> _Run:
 
 def _labelled(options: HeadOptions, length: LengthPolicy) -> LabelledSet:
     """The data; says how it is split."""
-    from esmkit.alphabet import ResiduePolicy
-    from esmkit.applications.predictors import Task
     from esmkit.errors import InvalidConfigError
-    from esmkit.training.dataset import Columns, read_labelled
+    from esmkit.training.dataset import read_labelled
 
-    assert options.task is not None
-    assert options.label_column is not None
     if options.split_column and (options.valid or options.test):
         raise InvalidConfigError(
             "give either --split-column, or --valid and --test, one of the two", setting="split_column"
         )
     sources = {"train": options.source, "valid": options.valid, "test": options.test}
-    columns = Columns(options.label_column, options.id_column, options.sequence_column, options.split_column)
     data = read_labelled(
         {part: source for part, source in sources.items() if source},
-        columns,
-        Task(options.task, options.level, options.label_column),
-        residues=ResiduePolicy(options.lowercase, options.strip_stop),
+        options.columns(),
+        options.what(options.level),
+        residues=options.residues(),
         length=length,
         seed=options.seed,
     )
-    for line in _about(data):
+    for line in about(data):
         say(line, quiet=options.quiet)
     return data
-
-
-def _about(data: LabelledSet) -> Iterator[str]:
-    """What is learnt from what, and what a reader of the scores must know."""
-    sizes = ", ".join(f"{len(members):,} {part}" for part, members in data.parts.items())
-    drawn = f"; {' and '.join(data.drawn)} drawn at random" if data.drawn else ""
-    classes = f" of {len(data.task.classes)} classes" if data.task.classes else ""
-    yield f"{data.task.kind}{classes} of {data.task.label!r} per {data.task.level}: proteins {sizes}{drawn}"
-    for part, members in data.parts.items():
-        if part != "train" and (shared := data.shared(part)):
-            yield f"{part}: {shared:,} of {len(members):,} proteins are, letter for letter, in train too"
 
 
 def _say_scores(card: Card, name: str, options: HeadOptions) -> None:

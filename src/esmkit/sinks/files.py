@@ -6,8 +6,11 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 import socket
-from collections.abc import Collection
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from esmkit.errors import InvalidConfigError
@@ -42,6 +45,23 @@ def write_whole(path: Path, text: str, *, temp: Path | None = None) -> None:
         publish(temp, path)
     finally:
         temp.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which takes its name when all is written; there must be none by then, or an empty one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
+    try:
+        yield unfinished
+        unfinished.chmod(0o755)  # mkdtemp makes it for one user only
+        for file in unfinished.iterdir():
+            sync(file)
+        unfinished.replace(path)
+        sync(path.parent)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
 
 
 def sha256_of(path: Path) -> str:

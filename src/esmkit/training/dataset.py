@@ -1,42 +1,23 @@
-"""Proteins with labels: read, checked, split, and as packed batches.
+"""Proteins with labels as packed batches.
 
 Shape suffixes: T packed tokens, M residues among them, n lines: proteins, or residues of proteins.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from esmkit.alphabet import ResiduePolicy, clean, num_residues, tokenize
+from esmkit.alphabet import ResiduePolicy, num_residues, tokenize
+from esmkit.applications.labelled import Columns, Labelled, read_rows, splits
+from esmkit.applications.labelled.labels import Values, is_label
 from esmkit.applications.predictors.card import Task
 from esmkit.batching import LengthPolicy, collate, pack, window_rows, windows
-from esmkit.errors import InvalidInputError
-from esmkit.inputs import open_records
-from esmkit.training import splits
-from esmkit.training.labels import Values, class_names, class_numbers, is_label, numbers, parse
 from esmkit.training.stream import Epochs, Order, batch_ends
-from esmkit.types import FloatArray, IntArray, Record
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Where a table holds what; None means the usual names, and no column for the split."""
-
-    label: str
-    id: str | None = None
-    sequence: str | None = None
-    split: str | None = None
-
-    def read(self, source: str) -> Iterable[Record]:
-        """The rows of a table; their cells are the label, then the split if there is one."""
-        others = {"label": self.label} | ({"split": self.split} if self.split else {})
-        return open_records(source, id_column=self.id, sequence_column=self.sequence, other_columns=others)
+from esmkit.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +48,27 @@ class LabelledBatch:
 
 
 @dataclass(frozen=True)
-class LabelledSet:
-    """Proteins with labels.
+class LabelledSet(Labelled):
+    """Proteins with labels, to be packed.
 
     Attributes:
-        task: what is to be predicted.
-        records: clean.
-        values: labels of each: one number, or one per residue that is computed.
         spans: windows of each, see `batching.windows`.
-        parts: numbers of the proteins in `train`, `valid` and, if there is one, `test`.
-        drawn: parts that were drawn at random.
     """
 
-    task: Task
-    records: Sequence[Record]
-    values: Sequence[Values]
-    spans: Sequence[list[tuple[int, int]]]
-    parts: Mapping[str, IntArray]
-    drawn: tuple[str, ...] = ()
+    spans: Sequence[list[tuple[int, int]]] = field(kw_only=True)
+
+    @classmethod
+    def of(cls, data: Labelled, length: LengthPolicy) -> LabelledSet:
+        """With the windows of a policy for long sequences; residues that it cuts off lose their labels.
+
+        Raises:
+            SequenceTooLongError: the policy refuses a sequence.
+        """
+        spans = [windows(record, num_residues(record.sequence), length) for record in data.records]
+        values = data.values
+        if data.task.level == "residue":
+            values = [value[: span[-1][1]] for value, span in zip(values, spans, strict=True)]
+        return cls(data.task, data.records, values, data.parts, data.drawn, spans=spans)
 
     @cached_property
     def num_tokens(self) -> IntArray:
@@ -127,28 +111,11 @@ class LabelledSet:
             targets=values[labelled],
         )
 
-    def labels(self, part: str) -> Values:
-        """All labels of a part."""
-        values: Any = np.concatenate([self.values[member] for member in self.parts[part].tolist()])
-        return values[is_label(values)]  # type: ignore[no-any-return]
-
     def batches(self, part: str, token_budget: int) -> Iterable[LabelledBatch]:
         """Every protein of a part once, proteins of like length together."""
         members = self.parts[part]
         for places in pack(self.num_tokens[members].tolist(), token_budget):
             yield self.batch(members[places].tolist())
-
-    def sha256(self) -> str:
-        """Tells these sequences, labels and parts from any others."""
-        digest = hashlib.sha256("\n".join(record.sequence for record in self.records).encode())
-        for values in (*self.values, *(self.parts[part] for part in sorted(self.parts))):
-            digest.update(values.tobytes())
-        return digest.hexdigest()
-
-    def shared(self, part: str) -> int:
-        """Proteins of a part whose very sequence is among those of training too."""
-        known = {self.records[number].sequence for number in self.parts["train"].tolist()}
-        return sum(self.records[number].sequence in known for number in self.parts[part].tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,50 +169,8 @@ def read_labelled(
         InvalidInputError: a table cannot be read, or has too few rows for a part.
         InvalidRecordError, InvalidSequenceError, SequenceTooLongError: a row is of no use; names it, and why.
     """
-    read = [(part, record) for part, source in sources.items() for record in columns.read(source)]
-    records = [clean(replace(record, index=index), residues) for index, (_, record) in enumerate(read)]
-    labels = [parse(record, record.cells[0], task) for record in records]
-    if columns.split:
-        named = splits.by_column(records, [record.cells[1] for record in records], columns.split)
-    else:
-        named = [part for part, _ in read]
-    parts: dict[str, IntArray] = {
-        part: np.flatnonzero(np.array(named) == part) for part in splits.PARTS if part in named
-    }
-    if "train" not in parts:
-        raise InvalidInputError(f"no row has 'train' in column {columns.split!r}; name the rows to train on")
-    nothing_said = set(parts) == {"train"} and not columns.split
-    drawn = ("valid", "test") if nothing_said else () if "valid" in parts else ("valid",)
-    by_class = task.level == "sequence" and task.kind == "classification"
-    strata = [(label[0] or "") if by_class else "" for label in labels]
-    random = splits.at_random([record.sequence for record in records], strata, parts["train"], drawn, seed)
-    for part, members in random.items():
-        parts["train"] = np.setdiff1d(parts["train"], members)
-        parts[part] = members
-    parts = {part: parts[part] for part in splits.PARTS if part in parts}
-    return _labelled(records, labels, task, parts, drawn, length or LengthPolicy())
-
-
-def _labelled(
-    records: Sequence[Record],
-    labels: Sequence[list[str | None]],
-    task: Task,
-    parts: Mapping[str, IntArray],
-    drawn: tuple[str, ...],
-    length: LengthPolicy,
-) -> LabelledSet:
-    """Labels as numbers, once it is known what there is to learn."""
-    train = [label for number in parts["train"].tolist() for label in labels[number]]
-    if len({label for label in train if label is not None}) < 2:
-        raise InvalidInputError(
-            f"the column {task.label!r} says {next(filter(None, train))!r} in every row of the train part; there is "
-            "nothing to learn where nothing differs"
-        )
-    if task.kind == "classification":
-        task = replace(task, classes=class_names(train))
-    convert: Any = class_numbers if task.kind == "classification" else numbers
-    values = [convert(record, label, task) for record, label in zip(records, labels, strict=True)]
-    spans = [windows(record, num_residues(record.sequence), length) for record in records]
-    if task.level == "residue":
-        values = [value[: span[-1][1]] for value, span in zip(values, spans, strict=True)]
-    return LabelledSet(task, records, values, spans, parts, drawn)
+    rows = read_rows(sources, columns, task, residues=residues)
+    drawn = () if "valid" in rows.parts else ("valid",) if rows.named else ("valid", "test")
+    sequences = [record.sequence for record in rows.records]
+    random = splits.at_random(sequences, rows.strata(), rows.parts["train"], drawn, seed)
+    return LabelledSet.of(rows.finish(random), length or LengthPolicy())

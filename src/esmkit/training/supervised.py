@@ -15,13 +15,13 @@ import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from esmkit.applications.labelled import metrics
 from esmkit.applications.predictors import Base, Card, lora
 from esmkit.applications.predictors.network import MODEL, Head, Network
 from esmkit.errors import ModelExecutionError
 from esmkit.models.digests import combined, sha256_of
 from esmkit.models.save import save_pretrained
 from esmkit.sinks.files import write_whole
-from esmkit.training import metrics
 from esmkit.training.budget import Place
 from esmkit.training.dataset import LabelledBatch, LabelledSet, LabelledStream
 from esmkit.training.features import Features

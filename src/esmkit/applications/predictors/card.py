@@ -17,6 +17,7 @@ FORMAT = 1
 
 TaskKind = Literal["regression", "classification"]
 Level = Literal["sequence", "residue"]
+Pooling = Literal["mean", "max", "bos", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Card:
         task: what is predicted.
         base: from which model.
         layers: layers of it, 0..N, whose representations are joined.
-        pooling: how residues become one vector: `mean`, or `none` where residues are predicted.
+        pooling: how residues become one vector; `none` where residues are predicted.
         settings: what its kind wants to remember, as JSON.
         metrics: by part of the data, then by name; a metric that is undefined is None.
         provenance: how it was made.
@@ -80,7 +81,7 @@ class Card:
     task: Task
     base: Base
     layers: tuple[int, ...]
-    pooling: Literal["mean", "none"]
+    pooling: Pooling
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)

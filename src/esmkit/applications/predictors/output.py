@@ -11,12 +11,20 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from esmkit.applications.predictors.card import Task
+from esmkit.applications.predictors.card import Pooling, Task
 from esmkit.errors import ModelExecutionError
 from esmkit.outputs import Output
 from esmkit.outputs.base import Part, Parts
-from esmkit.outputs.embedding import MeanEmbedding, PerResidue
+from esmkit.outputs.embedding import BosEmbedding, MaxEmbedding, MeanEmbedding, PerResidue
 from esmkit.types import Column, Features, FloatArray, IntArray, Needs, Row
+
+Embedding = MeanEmbedding | MaxEmbedding | BosEmbedding | PerResidue
+SOURCES: Mapping[Pooling, type[Embedding]] = {
+    "mean": MeanEmbedding,
+    "max": MaxEmbedding,
+    "bos": BosEmbedding,
+    "none": PerResidue,
+}
 
 
 class Fitted(ABC):
@@ -57,20 +65,22 @@ class Property(Output):
     Attributes:
         task: what is predicted.
         fitted: how.
+        pooling: how residues become the one vector that it sees, if it does not see each of them.
         probabilities: whether those of classes are given.
     """
 
     task: Task
     fitted: Fitted
+    pooling: Pooling
     probabilities: bool = True
 
     name: ClassVar[str] = "property"
     requires: ClassVar[frozenset[str]] = frozenset({"representations"})
 
     @cached_property
-    def source(self) -> MeanEmbedding | PerResidue:
+    def source(self) -> Embedding:
         """The output that the answers are made from."""
-        return (MeanEmbedding if self.task.level == "sequence" else PerResidue)(self.shape, self.options)
+        return SOURCES[self.pooling](self.shape, self.options)
 
     def needs(self) -> Needs:
         """The representations of the layers."""

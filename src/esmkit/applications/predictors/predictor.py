@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from esmkit.applications.predictors.card import CARD, Card
+from esmkit.applications.predictors.estimator import Estimator
 from esmkit.applications.predictors.network import Network
 from esmkit.applications.predictors.output import Fitted, Property
 from esmkit.engine.model import Model, Sequences, load
@@ -19,7 +20,7 @@ from esmkit.models.digests import combined, sha256_of
 from esmkit.outputs import OutputOptions
 from esmkit.types import ModelShape, Result
 
-KINDS: dict[str, Callable[[Path, Card], Fitted]] = {"network": Network.read}
+KINDS: dict[str, Callable[[Path, Card], Fitted]] = {"network": Network.read, "estimator": Estimator.read}
 """How each kind of predictor is read from its folder."""
 
 
@@ -64,8 +65,14 @@ class Saved:
 
     def output(self, shape: ModelShape, *, probabilities: bool = True) -> Property:
         """What to ask an engine for, once its model is adapted."""
-        options = OutputOptions(layers=self.card.layers)
-        return Property(shape, options, task=self.card.task, fitted=self.fitted, probabilities=probabilities)
+        return Property(
+            shape,
+            OutputOptions(layers=self.card.layers),
+            task=self.card.task,
+            fitted=self.fitted,
+            pooling=self.card.pooling,
+            probabilities=probabilities,
+        )
 
     def check(self, provenance: Mapping[str, Any]) -> None:
         """Compares a model, by its provenance, with the one that the predictor was trained on.
@@ -135,7 +142,7 @@ def load_predictor(folder: Path | str, *, model: str | Path | None = None, **opt
     """Loads a predictor with its base model.
 
     Args:
-        folder: what `esmkit train head` or `finetune` left as `predictor/`.
+        folder: what `esmkit fit`, or `esmkit train head` or `finetune`, left as a predictor.
         model: the base model, where it is not found by the name or path that it had.
         options: those of `esmkit.load`: device, dtype, length, ...
 

@@ -33,7 +33,7 @@ def score(task: Task, answers_nC: FloatArray, targets_n: FloatArray | IntArray) 
 
 
 def regression(predicted_n: FloatArray, targets_n: FloatArray) -> Metrics:
-    """Spearman and Pearson correlation, root mean square error, and share of the variance explained (R2).
+    """Spearman and Pearson correlation, root mean square and mean absolute error, and share of the variance explained.
 
     Example:
         >>> scores = regression(np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0]))
@@ -48,6 +48,7 @@ def regression(predicted_n: FloatArray, targets_n: FloatArray) -> Metrics:
         "spearman": _correlation(rankdata(predicted_n), rankdata(targets_n)),
         "pearson": _correlation(predicted_n, targets_n),
         "rmse": float(np.sqrt(np.mean(error**2))),
+        "mae": float(np.abs(error).mean()),
         "r2": float(1 - np.mean(error**2) / variance) if variance > 0 else None,
     }
 
