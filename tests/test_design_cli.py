@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ import torch
 
 import esmkit as library
 from esmkit.applications import mutations
+from esmkit.applications.design import Likelihood
 from esmkit.applications.predictors import Base, Card, Task
 from esmkit.applications.predictors.network import Head, Network
 from esmkit.cli import design_propose
@@ -91,6 +93,35 @@ def test_a_finished_table_is_not_computed_again(
     other = esmkit(*call, "--proposals", "3")
     assert other.code == 2
     assert "proposals" in other.err
+
+
+def test_a_killed_search_goes_on_with_the_scores_it_had(
+    esmkit: Esmkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = ("design", "propose", "--sequence", GB1, *SITES, "--strategy", "anneal", "--steps", "20")
+    call = (*call, "--method", "one_pass_pll", "--chains", "3")
+    assert esmkit(*call, "--out", tmp_path / "whole.csv").code == 0
+    asked: list[str] = []
+    scores = Likelihood.scores
+
+    def killed(self: Likelihood, parent: str, sequences: Sequence[str]) -> Iterator[float]:
+        for sequence, score in zip(sequences, scores(self, parent, sequences), strict=True):
+            asked.append(sequence)
+            if len(asked) == 25:
+                raise KeyboardInterrupt
+            yield score
+
+    monkeypatch.setattr(Likelihood, "scores", killed)
+    assert esmkit(*call, "--out", tmp_path / "found.csv").code == 130
+    first = set(asked[:24])
+    assert not (tmp_path / "found.csv").exists()
+    with (tmp_path / ".found.csv.scores").open("a") as journal:
+        journal.write('["one_pass_pll", "torn')
+    assert esmkit(*call, "--out", tmp_path / "found.csv").code == 0
+    assert len(asked) > 40
+    assert not first & set(asked[25:])
+    assert (tmp_path / "found.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert sorted(path.name for path in tmp_path.glob(".*")) == []
 
 
 def test_proposals_on_the_screen_and_as_json(esmkit: Esmkit) -> None:
@@ -266,7 +297,7 @@ def test_embeddings_of_a_model_are_learnt_from(esmkit: Esmkit, tmp_path: Path) -
         ((), "combinations need --positions"),
         (("--positions", "1-99"), "position 57 does not exist"),
         ((*SITES, "--label-column", "activity"), "no column 'activity' to learn from"),
-        ((*SITES, "--offset", "3"), "line 3) names position"),
+        ((*SITES, "--offset", "3"), "line 3) says V at position 39, where the wild type has D"),
         ((*SITES, "--variant-column", "name"), "has no column 'name'"),
         ((*SITES, "--only-regions", "a"), "needs the table of --regions"),
     ],

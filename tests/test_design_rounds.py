@@ -142,7 +142,7 @@ def test_embeddings_are_computed_once_and_a_block_beside_residues(
     assert (embeddings.shape, residues.shape) == ((9, model.width), (9, 80))
     np.testing.assert_allclose(embeddings.std(axis=0), 1, atol=1e-4)
     monkeypatch.setattr(type(model.engine), "run", lambda *_, **__: pytest.fail("computed again"))
-    np.testing.assert_array_equal(featurize(sequences[::-1])[0], embeddings[::-1])
+    np.testing.assert_allclose(featurize(sequences[::-1])[0], embeddings[::-1])
     both = joined([embeddings, residues])
     for part in (both[:, : model.width], both[:, model.width :]):
         np.testing.assert_allclose(part.mean(axis=0), 0, atol=1e-6)

@@ -35,11 +35,11 @@ def propose(
 
     Example: esmkit design propose protein.fasta --positions 39-41,54 --mutations 1-4 --out proposals.csv
     """
-    from esmkit.cli.design_propose import Request, execute
+    from esmkit.cli.design_propose import execute
     from esmkit.cli.mutation_scan import given_protein
 
     parent = given_protein(source, sequence, protein_id)
-    return execute(scoring, space, options, Request(parent, offset, out))
+    return execute(scoring, space, options, parent=parent, offset=offset, out=out)
 
 
 @app.command("next")

@@ -34,7 +34,7 @@ def offspring(space: Space, parents: Sequence[str], number: int, random: np.rand
     for _ in range(_TRIES * number):
         if len(found) == number:
             break
-        first, second = (parents[random.integers(len(parents))] for _ in range(2))
+        first, second = (parents[int(random.integers(len(parents)))] for _ in range(2))
         child = _crossed(first, second, random)
         if random.random() < 0.5 or child in parents:
             index = space.indices[random.integers(len(space.indices))]

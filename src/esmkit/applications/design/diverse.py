@@ -1,7 +1,7 @@
 """Choosing a batch that is good and diverse, by the greedy rule: the best first, then the best of what is far enough.
 
-A candidate is far enough if it differs at `min_distance` positions or more (Hamming distance) from every one chosen before.
-The rule is simple and not optimal: another batch may have a higher sum.
+A candidate is far enough if it differs at `min_distance` positions or more (Hamming distance) from every one chosen
+before. The rule is simple and not optimal: another batch may have a higher sum.
 
 Shape suffixes: n candidates, L residues.
 """

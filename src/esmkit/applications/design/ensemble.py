@@ -1,4 +1,4 @@
-"""What earlier rounds teach: an ensemble of ridge regressions on resampled measurements, whose spread is the uncertainty.
+"""What earlier rounds teach: ridge regressions on resampled measurements, whose spread is the uncertainty.
 
 Shape suffixes: n variants, F features, m members.
 """

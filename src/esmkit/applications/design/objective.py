@@ -23,6 +23,10 @@ class Term(Protocol):
     def name(self) -> str:
         """In results."""
 
+    @property
+    def costly(self) -> bool:
+        """Whether every sequence goes through a model, so that its score is worth keeping."""
+
     def scores(self, parent: str, sequences: Sequence[str]) -> Iterable[float]:
         """What it says about sequences, in order; for some methods in comparison with the parent."""
 
@@ -37,6 +41,7 @@ class Likelihood:
 
     def __init__(self, models: Models, method: MethodName = "masked_marginal") -> None:
         self.name: str = method
+        self.costly = method_named(method).reads_variant
         self._scorers = [Scorer(model, method_named(method)) for model in listed(models)]
 
     def scores(self, parent: str, sequences: Sequence[str]) -> Iterator[float]:
@@ -75,6 +80,7 @@ class PredictedProperty:
                 f"the predictor of {task.label!r}, class {wanted!r}: {choices}", setting="predictor_class"
             )
         self.name = f"probability_{wanted}" if wanted else "prediction"
+        self.costly = True
         self._predictor = predictor
 
     def scores(self, parent: str, sequences: Sequence[str]) -> Iterator[float]:
@@ -97,7 +103,8 @@ class Objective:
     Attributes:
         parent: the sequence that designs start from.
         terms: what is maximised.
-        on_progress: called for each term of each sequence that was scored.
+        known: by term and sequence, scores of an earlier run; those of this run are added.
+        on_scored: called with term, sequence and score when a sequence was scored.
 
     Raises:
         InvalidConfigError: every weight is 0, or one is not finite.
@@ -111,8 +118,8 @@ class Objective:
 
     parent: str
     terms: Sequence[Weighted]
-    on_progress: Callable[[], None] = lambda: None
-    _known: dict[str, dict[str, float]] = field(default_factory=dict, init=False, repr=False)
+    known: dict[str, dict[str, float]] = field(default_factory=dict, repr=False)
+    on_scored: Callable[[Term, str, float], None] = lambda *_: None
 
     def __post_init__(self) -> None:
         check_wild_type(self.parent, name="the parent")
@@ -134,10 +141,10 @@ class Objective:
 
     def values(self, term: Term, sequences: Sequence[str]) -> FloatArray:
         """What a term says about sequences, float64 [n]."""
-        known = self._known.setdefault(term.name, {})
+        known = self.known.setdefault(term.name, {})
         missing = [sequence for sequence in dict.fromkeys(sequences) if sequence not in known]
         if missing:
             for sequence, value in zip(missing, term.scores(self.parent, missing), strict=True):
                 known[sequence] = value
-                self.on_progress()
+                self.on_scored(term, sequence, value)
         return np.array([known[sequence] for sequence in sequences])

@@ -29,8 +29,8 @@ class Policy:
     """How the next variants are chosen.
 
     Attributes:
-        acquisition: by the predicted mean (exploit), by mean + beta x standard deviation (ucb), or each well by what one
-            random member of the ensemble predicts (thompson).
+        acquisition: by the predicted mean (exploit), by mean + beta x standard deviation (ucb), or each well by what
+            one random member of the ensemble predicts (thompson).
         beta: of ucb.
         goal: whether high or low labels are wanted.
         members: of the ensemble.

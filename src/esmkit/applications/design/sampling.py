@@ -1,11 +1,11 @@
 """Random walks through a space: Gibbs sampling, and simulated annealing; several chains side by side in every batch.
 
-A step looks at a block of sequences that holds the present one: all residues of one random position, or all that a mutation
-at one random position becomes when it moves to another random position, which keeps the number of mutations. Every
-sequence of a block would draw this block with the same chance. So Gibbs sampling, which takes one of the block with
-a chance of exp(objective / temperature), has members of the space in the long run as often as that says (Geman and Geman
-1984, doi:10.1109/TPAMI.1984.4767596), and annealing (Kirkpatrick et al. 1983, doi:10.1126/science.220.4598.671) tries
-one at random by the rule of Metropolis while the temperature falls.
+A step looks at a block of sequences that holds the present one: all residues of one random position, or all ways to
+have a mutation at just one of two positions, of which one is mutated now; that keeps the number of mutations. Every
+sequence of a block would draw this block with the same chance. So Gibbs sampling, which takes one of the block with a
+chance proportional to exp(objective / temperature), comes to members of the space in the long run as often as that
+says (Geman and Geman 1984, doi:10.1109/TPAMI.1984.4767596), and annealing (Kirkpatrick et al. 1983,
+doi:10.1126/science.220.4598.671) tries one of the others by the rule of Metropolis while the temperature falls.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ def beam(objective: Objective, space: Space, *, width: int) -> dict[str, str]:
     Returns:
         Every member of the space that was scored, with the step that made it.
     """
-    front, found = [space.parent], {}
+    front = [space.parent]
+    found: dict[str, str] = {}
     for step in range(1, space.most + 1):
         children = list(dict.fromkeys(child for sequence in front for child in space.steps(sequence)))
         best = np.argsort(-objective(children), kind="stable")[:width]
