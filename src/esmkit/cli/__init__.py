@@ -17,6 +17,7 @@ from esmkit.cli import (
     attentions,
     benchmark,
     contacts,
+    design,
     embed,
     fit,
     incident,
@@ -49,6 +50,7 @@ for module in (embed, contacts, attentions, logits, predict, likelihood, fit, pr
     module.register(app)
 app.add_typer(models.app, name="models", help="List, download and check models.")
 app.add_typer(mutations.app, name="mutations")
+app.add_typer(design.app, name="design")
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(train.app, name="train")
 app.add_typer(keys.app, name="keys")

@@ -1,4 +1,4 @@
-"""Options of `esmkit mutations` and `esmkit benchmark`; nothing heavy is imported here."""
+"""Options of `esmkit mutations`, `benchmark` and `design`; nothing heavy is imported here."""
 
 from __future__ import annotations
 
@@ -36,15 +36,9 @@ ProteinId = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class ScoringOptions:
-    """What all these commands share: method, models, device; `cli/mutation_run.py` acts on it."""
+class ModelsOptions:
+    """One or several models, device, output; `mutation_run.load_models` acts on it."""
 
-    method: Annotated[
-        MethodName,
-        typer.Option(
-            help="How variants are scored; pseudo_log_likelihood and one_pass_pll take insertions, deletions."
-        ),
-    ] = "masked_marginal"
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -68,3 +62,15 @@ class ScoringOptions:
     overwrite: Overwrite = False
     quiet: Quiet = False
     json: Json = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringOptions(ModelsOptions):
+    """What all these commands share: method, models, device; `cli/mutation_run.py` acts on it."""
+
+    method: Annotated[
+        MethodName,
+        typer.Option(
+            help="How variants are scored; pseudo_log_likelihood and one_pass_pll take insertions, deletions."
+        ),
+    ] = "masked_marginal"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from esmkit.applications.mutations.methods import method_named
 from esmkit.applications.mutations.scoring import listed, names_of, score_columns, stream
 from esmkit.applications.mutations.variants import Variant
 from esmkit.batching import LengthPolicy
-from esmkit.cli.mutation_options import ScoringOptions
+from esmkit.cli.mutation_options import ModelsOptions, ScoringOptions
 from esmkit.cli.mutation_progress import VariantProgress, VariantSummary
 from esmkit.cli.run import SHARD_RECORDS, Printer
 from esmkit.config import Settings
@@ -30,7 +30,7 @@ DEFAULT_MODEL = "esm2-mini"
 FORMATS = (".csv", ".parquet", ".jsonl")
 
 
-def load_models(options: ScoringOptions) -> list[Model]:
+def load_models(options: ModelsOptions) -> list[Model]:
     """The models in the order given; a notice about an embedded one goes to stderr."""
     settings = Settings.from_env(os.environ, offline=options.offline or None)
     models = []
@@ -112,7 +112,7 @@ class ScoringRun:
             out,
             columns=[*self.cells, *score_columns(self.options.method, self.models)],
             arguments=self._arguments(),
-            provenance=self._provenance(),
+            provenance=provenance_of(self.models),
             shard_records=SHARD_RECORDS,
             shard_residues=shard_residues(first.shape, first.engine.runner.device),
             overwrite=self.options.overwrite,
@@ -161,10 +161,12 @@ class ScoringRun:
             **self.asked,
         }
 
-    def _provenance(self) -> dict[str, Any]:
-        if len(self.models) == 1:
-            return self.models[0].provenance
-        return {"models": dict(zip(names_of(self.models), (model.provenance for model in self.models), strict=True))}
+
+def provenance_of(models: Sequence[Model]) -> dict[str, Any]:
+    """What made a result: the provenance of the model, or of each of several."""
+    if len(models) == 1:
+        return models[0].provenance
+    return {"models": dict(zip(names_of(models), (model.provenance for model in models), strict=True))}
 
 
 def check_out(out: Path) -> None:

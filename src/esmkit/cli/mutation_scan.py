@@ -54,9 +54,7 @@ class ScanRequest:
 
     def protein(self) -> Record:
         """What to scan."""
-        if bool(self.source) == bool(self.sequence):
-            raise InvalidConfigError("give either PROTEIN or --sequence, one of the two", setting="source")
-        return Record(0, "sequence", self.sequence) if self.sequence else one_protein(self.source, self.protein_id)
+        return given_protein(self.source, self.sequence, self.protein_id)
 
     def check(self) -> None:
         """Refuses before the work what could not be written after it."""
@@ -101,6 +99,18 @@ def execute(options: ScoringOptions, request: ScanRequest) -> int:
         _derive(_scan(protein, indices, scores, options, models, request.offset), protein, request, options)
     run.summary.report(quiet=options.quiet, json=options.json and request.out is not None)
     return OK
+
+
+def given_protein(source: str, sequence: str | None, protein_id: str | None) -> Record:
+    """The protein of a command that takes a file, or the residues themselves.
+
+    Raises:
+        InvalidConfigError: neither was given, or both.
+        InvalidInputError: the file holds no such protein, or several.
+    """
+    if bool(source) == bool(sequence):
+        raise InvalidConfigError("give either PROTEIN or --sequence, one of the two", setting="source")
+    return Record(0, "sequence", sequence) if sequence else one_protein(source, protein_id)
 
 
 def position_list(text: str) -> list[int]:

@@ -1,0 +1,53 @@
+"""What the next plate is chosen from, where no table says so: offspring of the best variants so far.
+
+(Combinations of positions are members of a space: `Space.sample`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from esmkit.applications.design.space import Space, substituted
+
+_TRIES = 20
+"""For each that is wanted: a small space has fewer offspring than one may want."""
+
+
+def offspring(space: Space, parents: Sequence[str], number: int, random: np.random.Generator) -> list[str]:
+    """Children of two random parents that are members of the space.
+
+    Where its parents differ, a child has the residue of either; every second child gets a random residue at one random
+    position that may change, and so does each that would be equal to a parent.
+
+    Args:
+        space: what may change.
+        parents: the best variants so far.
+        number: how many are wanted; fewer come back where most tries give what is there already or is no member.
+        random: decides.
+
+    Returns:
+        Different sequences, in the order in which they were made; no parent is among them.
+    """
+    found: dict[str, None] = {}
+    for _ in range(_TRIES * number):
+        if len(found) == number:
+            break
+        first, second = (parents[int(random.integers(len(parents)))] for _ in range(2))
+        child = _crossed(first, second, random)
+        if random.random() < 0.5 or child in parents:
+            index = space.indices[random.integers(len(space.indices))]
+            residues = space.parent[index] + space.choices[index]
+            child = substituted(child, index, residues[random.integers(len(residues))])
+        if space.holds(child) and child not in parents:
+            found[child] = None
+    return list(found)
+
+
+def _crossed(first: str, second: str, random: np.random.Generator) -> str:
+    letters = list(first)
+    for index, residue in enumerate(second):
+        if residue != first[index] and random.random() < 0.5:
+            letters[index] = residue
+    return "".join(letters)

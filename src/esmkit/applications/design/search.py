@@ -1,0 +1,27 @@
+"""Search from the parent, one mutation after another: greedy, or with a beam of the best so far."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from esmkit.applications.design.objective import Objective
+from esmkit.applications.design.space import Space
+
+
+def beam(objective: Objective, space: Space, *, width: int) -> dict[str, str]:
+    """All single steps from the best `width` sequences of the step before, as many steps as mutations are allowed.
+
+    With a width of 1 that is the greedy search: the best single mutation, then the best one to add to it.
+
+    Returns:
+        Every member of the space that was scored, with the step that made it.
+    """
+    front = [space.parent]
+    found: dict[str, str] = {}
+    for step in range(1, space.most + 1):
+        children = list(dict.fromkeys(child for sequence in front for child in space.steps(sequence)))
+        best = np.argsort(-objective(children), kind="stable")[:width]
+        front = [children[at] for at in best]
+        if step >= space.fewest:
+            found |= dict.fromkeys(children, f"step {step}")
+    return found
