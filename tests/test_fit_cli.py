@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def test_clusters_are_told_with_their_method_and_relatives_in_a_given_test_part(
     others = write_table(tmp_path / "o.csv", [(sequence + "MK", 1) for sequence in sequences[:4]] + [("WWWWWWWW", 1)])
     done = call(run, table, base, tmp_path / "p", "--test", others, "--split", "cluster", "--estimator", "ridge")
     assert done.code == 0, done.err
-    assert "esmkit: 41 clusters of relatives by shared 4-mers, as mmseqs is not on the PATH" in done.err
+    assert "esmkit: 41 clusters of relatives by shared 5-mers, as mmseqs is not on the PATH" in done.err
     assert "esmkit: test: 4 of 5 have relatives in train" in done.err
 
 
@@ -123,6 +124,15 @@ def test_wrong_arguments_are_explained_before_anything_is_left(
     done = call(run, solubility(tmp_path / "t.csv", 30), base, tmp_path / "p", *arguments)
     assert (done.code, message in " ".join(done.err.split())) == (2, True), done.err
     assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.parametrize("missing", ["sklearn.metrics", "skops.io"])
+def test_a_missing_library_is_said_before_anything_is_done(
+    missing: str, run: Esmkit, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    done = call(run, tmp_path / "no such table", base, tmp_path / "p")
+    assert (done.code, "pip install 'esmkit[learn]'" in " ".join(done.err.split())) == (2, True)
 
 
 def test_a_folder_with_something_in_it_is_not_touched(run: Esmkit, base: Path, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_kmers_find_relatives_and_join_nobody_else() -> None:
 
 
 def test_kmers_work_in_pieces_and_on_sequences_shorter_than_a_kmer(monkeypatch: pytest.MonkeyPatch) -> None:
-    sequences = [*families(12, 4), "MK", "MK", "M", "MKTAYIAK", "WWWWMKTAYIAK"]
+    sequences = [*families(12, 4), "MK", "MK", "M", "MKTAYIAKQR", "WWWWMKTAYIAKQR"]
     whole = by_kmers(sequences)
     monkeypatch.setattr("esmkit.applications.fitting.clusters.AT_ONCE", 7)
     np.testing.assert_array_equal(by_kmers(sequences), whole)
@@ -83,7 +83,7 @@ def test_no_cluster_crosses_test_part_or_folds(task: Task, tmp_path: Path) -> No
     for held_out in folds:
         rest = np.setdiff1d(np.arange(96), held_out)
         assert set(family[train[held_out]].tolist()) & set(family[train[rest]].tolist()) == set()
-    assert "4-mers, as mmseqs is not on the PATH" in data.method
+    assert "5-mers, as mmseqs is not on the PATH" in data.method
 
 
 def stand_in(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
