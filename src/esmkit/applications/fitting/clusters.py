@@ -24,8 +24,8 @@ IDENTITY, COVERAGE = 0.3, 0.8
 K, SHARE, LEAST = 5, 0.05, 5
 """For the substitute: neighbours have this share of the k-mers of the shorter one in common, LEAST at the least.
 
-Of 4-mers unrelated proteins share enough to be linked into one cluster: on the 4,446 proteins of DeepLoc the largest had
-4,442. With these numbers it has 137, and of the pairs that MMseqs2 puts together 72 % are together here.
+Of 4-mers unrelated proteins share enough to be linked into one cluster: of the 4,446 proteins of DeepLoc 4,442 were in
+one. With these numbers the largest has 137, and of the pairs that MMseqs2 puts together 72 % are together here.
 """
 AT_ONCE = 256
 _LETTERS = 32
