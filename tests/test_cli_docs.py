@@ -23,6 +23,7 @@ PAGES = (
     "logits-and-masked-prediction",
     "likelihood",
     "mutations",
+    "predictors",
     "library",
     "training",
     "contacts-training",
@@ -30,7 +31,7 @@ PAGES = (
     "command-line",
 )
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-NEEDS_A_DOWNLOAD = re.compile(r"^[^#\n]*esm2-650m", re.MULTILINE)
+NEEDS_A_DOWNLOAD = re.compile(r"^[^#\n]*(esm2-650m|avgfp_nn4dms|gb1_flip|esol_train|deeploc_train)", re.MULTILINE)
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -94,7 +95,7 @@ def test_every_option_is_on_the_page_of_the_command_line() -> None:
         option
         for name, command in group.commands.items()
         for parameter in command.params
-        if name not in ("models", "version", "serve", "usage")  # the settings of serve are on its own page
+        if name not in ("models", "version", "serve", "usage", "fit")  # serve and fit have pages of their own
         for option in parameter.opts
         if option.startswith("-") and option not in ("--help", "-h")
     }
@@ -117,6 +118,14 @@ def test_every_option_of_training_is_on_its_page(kind: str, name: str, at_least:
     command = typer.main.get_command(app).commands["train"].commands[kind]
     options = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
     assert len(options) > at_least
+    assert sorted(option for option in options - {"-q"} if f"`{option}`" not in page) == []
+
+
+def test_every_option_of_fit_is_on_its_page() -> None:
+    page = (DOCS / "predictors.md").read_text(encoding="utf-8")
+    command = typer.main.get_command(app).commands["fit"]
+    options = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
+    assert len(options) > 20
     assert sorted(option for option in options - {"-q"} if f"`{option}`" not in page) == []
 
 

@@ -28,13 +28,9 @@ def fit(options: FitCommand) -> int:
 
     Example: esmkit fit measured.csv --label-column solubility --task regression --out predictor
     """
-    from threadpoolctl import threadpool_limits
-
     tried = _check(options)
     data = _read(options)
-    model = _load(options)
-    with threadpool_limits(options.threads):
-        found = _fit(options, tried, data, model)
+    found = _fit(options, tried, data, _load(options))
     assert options.out is not None
     folder = found.save(options.out, overwrite=options.overwrite)
     pictures = []
@@ -61,18 +57,19 @@ def register(app: typer.Typer) -> None:
 
 def _check(options: FitCommand) -> FitOptions:
     """Refuses what cannot work before anything is read."""
-    from esmkit.applications.fitting.options import FitOptions
-    from esmkit.applications.fitting.plots import demand_matplotlib
+    from esmkit.applications.fitting import FitOptions
+    from esmkit.applications.fitting.fit import demand_libraries
     from esmkit.applications.fitting.result import demand_place
-    from esmkit.errors import InvalidConfigError
+    from esmkit.errors import InvalidConfigError, demand_module
 
     options.demand(options.out)
     assert options.out is not None
     demand_place(options.out, overwrite=options.overwrite)
     if options.split_column and options.test:
         raise InvalidConfigError("give either --split-column or --test, one of the two", setting="split_column")
+    demand_libraries()
     if options.plot is not None:
-        demand_matplotlib()
+        demand_module("matplotlib.backends.backend_agg", reason="--plot needs matplotlib", extra="plot")
     return FitOptions(
         estimator=options.estimator,
         layers=numbers(options.layers, setting="layers") if options.layers else (),
@@ -124,6 +121,8 @@ def _load(options: FitCommand) -> Model:
 
 def _fit(options: FitCommand, tried: FitOptions, data: FitData, model: Model) -> Fit:
     """Fits, with progress and every trial on stderr."""
+    from threadpoolctl import threadpool_limits
+
     from esmkit.applications import fitting
     from esmkit.applications.vectors import VectorCache
     from esmkit.cli.progress import Progress
@@ -134,7 +133,8 @@ def _fit(options: FitCommand, tried: FitOptions, data: FitData, model: Model) ->
 
     records = [record for _ in tried.pooling for record in data.records]
     cache = VectorCache.default(Settings.from_env(os.environ)) if options.cache else None
-    with Progress(lambda: iter(records), [False], enabled=not options.quiet) as bar:
+    bar = Progress(lambda: iter(records), [False], enabled=not options.quiet)
+    with bar, threadpool_limits(options.threads):
         return fitting.fit(model, data, tried, cache=cache, watcher=bar, observe=show)
 
 

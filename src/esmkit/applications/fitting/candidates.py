@@ -20,8 +20,8 @@ LINEAR: Mapping[TaskKind, EstimatorName] = {"regression": "ridge", "classificati
 SUITABLE: Mapping[TaskKind, tuple[EstimatorName, ...]] = {
     kind: (linear, "boosting", "mlp") for kind, linear in LINEAR.items()
 }
-HIDDEN = 64
-"""Width of the network's one hidden layer."""
+HIDDEN, STEPS, EPOCHS = 64, 20, 150
+"""Of the network: width of its one hidden layer, steps of an epoch at most, epochs at most."""
 
 _SETTINGS: Mapping[EstimatorName, tuple[str, Sequence[float]]] = {
     "ridge": ("alpha", (1e5, 1e4, 1e3, 1e2, 1e1, 1, 1e-1, 1e-2)),
@@ -61,24 +61,24 @@ class Candidate:
         from scipy.linalg import LinAlgWarning
         from sklearn.exceptions import ConvergenceWarning
 
-        model = self._build("classification" if y_n.dtype.kind == "i" else "regression", seed, scaled)
+        model = self._build("classification" if y_n.dtype.kind == "i" else "regression", len(y_n), seed, scaled)
         with warnings.catch_warnings():  # cross-validation judges what came of it
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.simplefilter("ignore", LinAlgWarning)
             return model.fit(x_nF, y_n)
 
-    def _build(self, kind: TaskKind, seed: int, scaled: bool) -> Any:
+    def _build(self, kind: TaskKind, rows: int, seed: int, scaled: bool) -> Any:
         from sklearn.compose import TransformedTargetRegressor
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
         scaler = [StandardScaler()] if scaled and self.estimator != "boosting" else []
-        model = make_pipeline(*scaler, self._bare(kind, seed))
+        model = make_pipeline(*scaler, self._bare(kind, rows, seed))
         if self.estimator == "mlp" and kind == "regression":
             return TransformedTargetRegressor(model, transformer=StandardScaler())
         return model
 
-    def _bare(self, kind: TaskKind, seed: int) -> Any:
+    def _bare(self, kind: TaskKind, rows: int, seed: int) -> Any:
         from sklearn import ensemble, linear_model, neural_network
 
         own = {self.setting: self.value}
@@ -89,7 +89,9 @@ class Candidate:
         suffix = "Classifier" if kind == "classification" else "Regressor"
         if self.estimator == "boosting":
             return getattr(ensemble, f"HistGradientBoosting{suffix}")(random_state=seed, **own)
-        return getattr(neural_network, f"MLP{suffix}")(hidden_layer_sizes=(HIDDEN,), random_state=seed, **own)
+        size = min(rows, max(32, rows // STEPS))
+        pace = {"batch_size": size, "max_iter": EPOCHS, "random_state": seed}
+        return getattr(neural_network, f"MLP{suffix}")(hidden_layer_sizes=(HIDDEN,), **pace, **own)
 
 
 def candidates(name: EstimatorName) -> list[Candidate]:

@@ -21,8 +21,12 @@ from esmkit.types import IntArray
 
 IDENTITY, COVERAGE = 0.3, 0.8
 """For MMseqs2: least share of identical residues, over this share of both sequences."""
-K, SHARE, LEAST = 4, 0.05, 3
-"""For the substitute: neighbours share this share of the k-mers of the shorter one, and not fewer than LEAST."""
+K, SHARE, LEAST = 5, 0.05, 5
+"""For the substitute: neighbours have this share of the k-mers of the shorter one in common, LEAST at the least.
+
+Of 4-mers unrelated proteins share enough to be linked into one cluster: of the 4,446 proteins of DeepLoc 4,442 were in
+one. With these numbers the largest has 137, and of the pairs that MMseqs2 puts together 72 % are together here.
+"""
 AT_ONCE = 256
 _LETTERS = 32
 
@@ -113,7 +117,7 @@ def by_kmers(sequences: Sequence[str]) -> IntArray:
 
 
 def _kmers(sequences: Sequence[str]) -> Any:
-    """Which k-mers each sequence has: a sparse table of ones, int32 [n, 32 ** K]."""
+    """Which k-mers each sequence has: a sparse table of ones, int32 [n, kinds of k-mers]."""
     from scipy.sparse import csr_array
 
     powers = _LETTERS ** np.arange(K)
@@ -123,5 +127,6 @@ def _kmers(sequences: Sequence[str]) -> Any:
         windows = np.lib.stride_tricks.sliding_window_view(letters, K) if len(letters) >= K else np.empty((0, K), int)
         found.append(np.unique(windows @ powers))
     bounds = np.concatenate([[0], np.cumsum([len(each) for each in found])])
-    ones = np.ones(bounds[-1], dtype=np.int32)
-    return csr_array((ones, np.concatenate(found), bounds), shape=(len(sequences), _LETTERS**K))
+    kinds, columns = np.unique(np.concatenate(found), return_inverse=True)
+    ones = np.ones(len(columns), dtype=np.int32)
+    return csr_array((ones, columns, bounds), shape=(len(sequences), len(kinds)))

@@ -16,7 +16,6 @@ from esmkit.alphabet import ResiduePolicy
 from esmkit.applications.fitting.clusters import cluster
 from esmkit.applications.labelled import Columns, Labelled, LabelledRows, read_rows
 from esmkit.applications.labelled.labels import Values
-from esmkit.applications.labelled.metrics import demand_sklearn
 from esmkit.applications.predictors.card import Task
 from esmkit.errors import InvalidInputError
 from esmkit.types import IntArray, Record
@@ -97,7 +96,6 @@ def read_fit_data(
         InvalidInputError: a table cannot be read, or has too few groups for a test part.
         InvalidRecordError, InvalidSequenceError: a row is of no use; names it, and why.
     """
-    demand_sklearn()
     rows = _valid_is_train(read_rows(sources, columns, task, residues=residues))
     sequences = [record.sequence for record in rows.records]
     if split == "cluster":

@@ -39,6 +39,16 @@ class View(NamedTuple):
         return f"layer {self.layer}, {self.pooling}"
 
 
+def demand_libraries() -> None:
+    """Finds out before the work.
+
+    Raises:
+        MissingExtraError: scikit-learn or skops is not installed.
+    """
+    for module in ("sklearn.metrics", "skops.io"):
+        demand_module(module, reason="fitting a predictor needs scikit-learn and skops", extra="learn")
+
+
 def fit(
     model: Model,
     data: FitData,
@@ -68,7 +78,7 @@ def fit(
         InvalidRecordError: the baseline `onehot` meets sequences of different length.
     """
     options = options or FitOptions()
-    demand_module("skops.io", reason="fitting a predictor needs scikit-learn and skops", extra="learn")
+    demand_libraries()
     names = wanted(options.estimator, data.task.kind)
     for record in data.records:
         windows(record, num_residues(record.sequence), model.length)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,8 @@ import numpy as np
 
 from esmkit.applications.fitting.result import Answered, Fit
 from esmkit.applications.predictors.card import Task
-from esmkit.errors import demand_module
 
 _DPI = 120
-
-
-def demand_matplotlib() -> None:
-    """Finds out before the work.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
-    demand_module("matplotlib.backends.backend_agg", reason="--plot needs matplotlib", extra="plot")
 
 
 def draw(fit: Fit, folder: Path) -> list[Path]:
@@ -34,6 +25,8 @@ def draw(fit: Fit, folder: Path) -> list[Path]:
     Returns:
         The pictures.
     """
+    from matplotlib.figure import Figure
+
     task, answered = fit.card.task, fit.answered
     part = "test" if answered.part == "test" else "held-out folds of train"
     title = f"{task.label}: {part}, {len(answered.targets):,} proteins"
@@ -41,15 +34,15 @@ def draw(fit: Fit, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, paint in pictures.items():
-        from matplotlib.figure import Figure
-
         side = 5.2 if name != "confusion" else max(4.4, 2.6 + 0.42 * len(task.classes))
         figure = Figure(figsize=(side, side * 0.92), layout="constrained")
         axes = figure.add_subplot()
         paint(axes, answered, task)
         axes.set_title(title, fontsize=10, parse_math=False)
         paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1], dpi=_DPI)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # letters of a name that the font lacks are drawn as boxes
+            figure.savefig(paths[-1], dpi=_DPI)
     return paths
 
 

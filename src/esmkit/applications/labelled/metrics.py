@@ -59,27 +59,37 @@ def classification(probabilities_nC: FloatArray, targets_n: IntArray) -> Metrics
     Of two classes AUROC is that of the second; of more, the mean over classes of one against the rest, for classes that
     occur.
     """
-    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
-
-    predicted_n = probabilities_nC.argmax(-1)
-    differ = len(np.unique(targets_n)) > 1
+    num_classes, predicted_n = probabilities_nC.shape[1], probabilities_nC.argmax(-1)
+    pairs_CC = np.bincount(targets_n * num_classes + predicted_n, minlength=num_classes**2)
+    counts_CC = pairs_CC.reshape(num_classes, num_classes).astype(np.float64)
+    right_C, true_C, said_C, n = counts_CC.diagonal(), counts_CC.sum(axis=1), counts_CC.sum(axis=0), len(targets_n)
+    occurs_C = true_C + said_C > 0
     return {
-        "accuracy": float(accuracy_score(targets_n, predicted_n)),
-        "f1": float(f1_score(targets_n, predicted_n, average="macro", zero_division=0.0)),
-        "mcc": float(matthews_corrcoef(targets_n, predicted_n)) if differ else None,
+        "accuracy": float(right_C.sum() / n),
+        "f1": float((2 * right_C[occurs_C] / (true_C + said_C)[occurs_C]).mean()),
+        "mcc": _matthews(right_C.sum(), true_C, said_C) if (true_C > 0).sum() > 1 else None,
         "auroc": _auroc(probabilities_nC, targets_n),
     }
 
 
-def _auroc(probabilities_nC: FloatArray, targets_n: IntArray) -> float | None:
-    from sklearn.metrics import roc_auc_score
+def _matthews(right: float, true_C: FloatArray, said_C: FloatArray) -> float:
+    """For any number of classes (Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006); 0 if one is always said."""
+    n = true_C.sum()
+    spread = np.sqrt((n**2 - true_C @ true_C) * (n**2 - said_C @ said_C))
+    return float((right * n - true_C @ said_C) / spread) if spread > 0 else 0.0
 
-    num_classes = probabilities_nC.shape[1]
-    areas = []
+
+def _auroc(probabilities_nC: FloatArray, targets_n: IntArray) -> float | None:
+    """By ranks: how often one of the class is before one of the rest (Mann and Whitney 1947)."""
+    from scipy.stats import rankdata
+
+    num_classes, areas = probabilities_nC.shape[1], []
     for number in [1] if num_classes == 2 else range(num_classes):
         is_it_n = targets_n == number
-        if 0 < is_it_n.sum() < len(targets_n):
-            areas.append(float(roc_auc_score(is_it_n, probabilities_nC[:, number])))
+        found, others = int(is_it_n.sum()), int((~is_it_n).sum())
+        if found and others:
+            ranks = rankdata(probabilities_nC[:, number])[is_it_n].sum()
+            areas.append(float((ranks - found * (found + 1) / 2) / (found * others)))
     return float(np.mean(areas)) if areas else None
 
 

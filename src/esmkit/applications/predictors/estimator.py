@@ -1,6 +1,6 @@
 """Predictors that `esmkit fit` makes: an estimator of scikit-learn on pooled representations of a model.
 
-predictor.skops  the estimator; skops builds it from a list of known types and runs nothing that the file brings
+It is kept in `predictor.skops`: skops builds it from known types and runs nothing that the file brings.
 """
 
 from __future__ import annotations
