@@ -23,6 +23,7 @@ PAGES = (
     "logits-and-masked-prediction",
     "likelihood",
     "mutations",
+    "design",
     "library",
     "training",
     "contacts-training",
@@ -126,6 +127,14 @@ def test_every_option_of_mutations_is_on_its_page() -> None:
     commands = [*groups["mutations"].commands.values(), *groups["benchmark"].commands.values()]
     options = {option for command in commands for each in command.params for option in each.opts if option[0] == "-"}
     assert len(options) > 25
+    assert sorted(option for option in options - {"--help", "-h"} if f"`{option}`" not in pages) == []
+
+
+def test_every_option_of_design_is_on_its_page() -> None:
+    pages = "".join((DOCS / f"{page}.md").read_text(encoding="utf-8") for page in ("design", "command-line"))
+    commands = typer.main.get_command(app).commands["design"].commands.values()
+    options = {option for command in commands for each in command.params for option in each.opts if option[0] == "-"}
+    assert len(options) > 50
     assert sorted(option for option in options - {"--help", "-h"} if f"`{option}`" not in pages) == []
 
 
