@@ -148,7 +148,7 @@ def _plot(found: dict[str, Any], highest: float, path: Path) -> None:
             axes.fill_between(picks, low, high, color=color, alpha=0.2, linewidth=0)
         axes.axvline(WELLS, color="black", linewidth=0.8, linestyle=":")
         axes.axhline(highest, color="black", linewidth=0.8)
-        axes.annotate("highest of all", (TOP, highest), xytext=(0, -3), textcoords="offset points", va="top", fontsize=8)
+        axes.text(TOP, highest - 0.1, "highest of all", va="top", fontsize=8)
         axes.set(xlabel="variants measured", title=title)
     panels[0].set_ylabel("fitness (wild type 1)")
     panels[1].legend(loc="lower right", frameon=False)
