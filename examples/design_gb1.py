@@ -3,7 +3,7 @@
     python examples/design_gb1.py gb1.csv --out gb1-design.json --plot gb1-design.png
 
 gb1.csv has the columns `sequence` and `target` (FLIP's split low_vs_high of Wu et al. 2016, doi:10.7554/eLife.16965).
-Every arm has the same 96 random variants in round 1; in round 2 it picks 96 others, and what counts is the fitness found.
+Every arm has the same 96 random variants in round 1 and picks 96 others in round 2; what counts is the fitness found.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
         fitness = {row["sequence"][:DOMAIN]: float(row["target"]) for row in csv.DictReader(file)}
     found = {arm.name: np.array(list(_runs(arm, fitness, arguments.seeds))) for arm in _arms(arguments.model)}
     table = {name: _numbers(values, found[RANDOM]) for name, values in found.items()}
-    print(_markdown(table))
+    print(_shown(table))
     if arguments.out is not None:
         about = {"model": arguments.model, "seeds": arguments.seeds, "variants": len(fitness), "wells": WELLS}
         arguments.out.write_text(json.dumps({**about, "best_possible": max(fitness.values()), "arms": table}, indent=1))
@@ -119,15 +119,16 @@ def _numbers(values_sn: Any, random_sn: Any) -> dict[str, Any]:
     }
 
 
-def _markdown(table: dict[str, Any]) -> str:
-    lines = ["| round 2 | best found | mean of the best 10 | mean of round 2 |", "|---|---|---|---|"]
+def _shown(table: dict[str, Any]) -> str:
+    """Lines for people; in brackets the number of seeds that were better than random picks."""
+    lines = [f"{'round 2':34} {'best found':>18} {f'mean of best {TOP}':>18} {'mean of round 2':>18}"]
     for name, numbers in table.items():
         cells = (
             f"{each['mean']:.2f} ± {each['standard_error']:.2f}"
-            + ("" if name == RANDOM else f" ({each['seeds_better_than_random']} seeds)")
+            + ("     " if name == RANDOM else f" ({each['seeds_better_than_random']:2})")
             for each in numbers.values()
         )
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"{name:34} {' '.join(f'{cell:>18}' for cell in cells)}")
     return "\n".join(lines)
 
 
@@ -147,6 +148,7 @@ def _plot(found: dict[str, Any], highest: float, path: Path) -> None:
             axes.fill_between(picks, low, high, color=color, alpha=0.2, linewidth=0)
         axes.axvline(WELLS, color="black", linewidth=0.8, linestyle=":")
         axes.axhline(highest, color="black", linewidth=0.8)
+        axes.text(TOP, highest - 0.1, "highest of all", va="top", fontsize=8)
         axes.set(xlabel="variants measured", title=title)
     panels[0].set_ylabel("fitness (wild type 1)")
     panels[1].legend(loc="lower right", frameon=False)

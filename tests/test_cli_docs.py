@@ -24,6 +24,7 @@ PAGES = (
     "likelihood",
     "mutations",
     "predictors",
+    "design",
     "library",
     "training",
     "contacts-training",
@@ -135,6 +136,14 @@ def test_every_option_of_mutations_is_on_its_page() -> None:
     commands = [*groups["mutations"].commands.values(), *groups["benchmark"].commands.values()]
     options = {option for command in commands for each in command.params for option in each.opts if option[0] == "-"}
     assert len(options) > 25
+    assert sorted(option for option in options - {"--help", "-h"} if f"`{option}`" not in pages) == []
+
+
+def test_every_option_of_design_is_on_its_page() -> None:
+    pages = "".join((DOCS / f"{page}.md").read_text(encoding="utf-8") for page in ("design", "command-line"))
+    commands = typer.main.get_command(app).commands["design"].commands.values()
+    options = {option for command in commands for each in command.params for option in each.opts if option[0] == "-"}
+    assert len(options) > 50
     assert sorted(option for option in options - {"--help", "-h"} if f"`{option}`" not in pages) == []
 
 

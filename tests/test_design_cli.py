@@ -159,6 +159,7 @@ def test_regions_fixed_positions_and_residues_keep_proposals_inside(esmkit: Esmk
         (("--allowed-at", "39:AJ"), "'J' among the allowed residues"),
         (("--positions", "39-x"), "is no list of positions"),
         (("--positions", "57"), "position 57 does not exist: they run from 1 to 56"),
+        (("--positions", "5-9", "--regions", "regions.csv"), "no position is left that may change"),
         (("--only-regions", "CDR1"), "--only-regions needs the table of --regions"),
         (("--predictor-weight", "2"), "need a --predictor"),
         (("--model-weight", "0"), "at least one of them other than 0"),
@@ -167,7 +168,11 @@ def test_regions_fixed_positions_and_residues_keep_proposals_inside(esmkit: Esmk
         (("--predictor", "nowhere"), "nowhere is no predictor"),
     ],
 )
-def test_proposals_that_make_no_sense_are_refused(esmkit: Esmkit, arguments: tuple[str, ...], said: str) -> None:
+def test_proposals_that_make_no_sense_are_refused(
+    esmkit: Esmkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "regions.csv", "start,end,region", "1,3,CDR1")
     done = esmkit("design", "propose", "--sequence", GB1, *arguments)
     assert done.code in (2, 4)
     assert said in " ".join(done.err.split())

@@ -29,7 +29,7 @@ AMINO_ACIDS = mutations.variants.AMINO_ACIDS
 class Pairs:
     """A made-up landscape in which neighbours interact, so that mutations do not simply add up."""
 
-    name = "pairs"
+    name, costly = "pairs", True
 
     def __init__(self, seed: int = 0) -> None:
         self.table = np.random.default_rng(seed).normal(size=(len(PARENT), 128, 128))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import runpy
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +28,8 @@ from esmkit.applications.design.features import joined, one_hot
 from esmkit.applications.mutations.table import VariantTable
 from esmkit.applications.vectors import VectorCache
 from esmkit.errors import EsmkitError, InvalidConfigError, InvalidInputError, InvalidVariantError
+from tests.cli_calls import ROOT
+from tests.labelled import save_model
 
 PARENT = "MKTAYIAKQRGLW"
 SPACE = Space.of(PARENT, positions=[2, 4, 5, 8], allowed="ACDEFGHIKL", mutations=(1, 4))
@@ -205,3 +210,28 @@ def test_nothing_new_to_measure_is_an_error() -> None:
         next_plate(measured(), measured().sequences[:3], Featurizer())
     with pytest.raises(InvalidConfigError, match="at least 2 members"):
         Policy(members=1)
+
+
+def test_the_simulation_finds_better_variants_than_random_picks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gb1 = "MQYKLILNGKTLKGETTTEAVDAATAEKVFKQYANDNGVDGEWTYDDATKTFTVTE"
+    space = Space.of(gb1, positions=[39, 40, 41, 54], mutations=(1, 4))
+    effects = np.random.default_rng(0).normal(size=(56, 128))
+    rows = ["sequence,target"]
+    for sequence in space.sample(400, np.random.default_rng(0)):
+        value = sum(effects[at, ord(letter)] for at, letter in enumerate(sequence))
+        rows.append(f"{sequence}LEVLFQ,{value:.4f}")
+    (tmp_path / "gb1.csv").write_text("\n".join(rows) + "\n")
+    out, plot = tmp_path / "gb1.json", tmp_path / "gb1.png"
+    call = ["design_gb1.py", str(tmp_path / "gb1.csv"), "--model", str(save_model(tmp_path / "model")), "--seeds", "2"]
+    monkeypatch.setattr(sys, "argv", [*call, "--out", str(out), "--plot", str(plot)])
+    runpy.run_path(str(ROOT / "examples" / "design_gb1.py"), run_name="__main__")
+    arms = json.loads(out.read_text())["arms"]
+    assert len(arms) == 6
+    assert len(capsys.readouterr().out.splitlines()) == 7
+    assert plot.read_bytes()[:4] == b"\x89PNG"
+    for name, numbers in arms.items():
+        better = numbers["round_2_mean"]["mean"] > arms["random"]["round_2_mean"]["mean"] + 0.5
+        assert better == (name != "random"), name
+        assert numbers["best"]["seeds_better_than_random"] <= 2

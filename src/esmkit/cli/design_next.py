@@ -190,8 +190,8 @@ def _result(rank: int, found: Suggestion, plate: Plate, request: Request) -> Res
         "predicted_sd": found.sd,
         "acquisition": found.acquisition,
         "nearest": found.nearest,
-        "reason": f"mean {found.rank_by_mean:,}., sd {found.rank_by_sd:,}. of {plate.candidates:,}; "
-        f"{found.measured_distance} from {measured}: {found.measured_value:.4g}",
+        "reason": f"rank {found.rank_by_mean} by mean and {found.rank_by_sd} by sd of {plate.candidates}; "
+        f"{found.measured_distance} from {measured} with {found.measured_value:.4g}",
     }
     return Result(rank - 1, mutant, arrays, {"length": len(found.sequence)})
 

@@ -49,7 +49,7 @@ class SpaceOptions:
     mutations: Annotated[
         str | None,
         typer.Option(
-            metavar="N|N-M", help="How many, such as 3 or 1-4. [default: 1-3; of next: any]", rich_help_panel=SPACE
+            metavar="N|N-M", help="How many, such as 3 or 1-4; propose: 1-3, next: any.", rich_help_panel=SPACE
         ),
     ] = None
 
@@ -66,11 +66,11 @@ class ProposeOptions:
         str | None, typer.Option(help="The class whose probability is wanted.", rich_help_panel=GOAL)
     ] = None
     predictor_weight: Annotated[
-        float | None, typer.Option(help="Negative: less is better. [default: 1]", rich_help_panel=GOAL)
+        float | None, typer.Option(help="By default 1; negative where less is better.", rich_help_panel=GOAL)
     ] = None
     model_weight: Annotated[
         float | None,
-        typer.Option(help="Of the likelihood. [default: 1; with --predictor 0]", rich_help_panel=GOAL),
+        typer.Option(help="Of the likelihood; by default 1, with --predictor 0.", rich_help_panel=GOAL),
     ] = None
     strategy: Annotated[
         Literal["greedy", "beam", "gibbs", "anneal"], typer.Option(help="How to search.", rich_help_panel=SEARCH)

@@ -165,7 +165,7 @@ class _Search:
 
 
 def _result(rank: int, proposal: Proposal) -> Result:
-    effects = ", ".join(f"{name} {effect:+.3f}" for name, effect in proposal.effects.items())
+    effects = " ".join(f"{name} {effect:+.3f}" for name, effect in proposal.effects.items())
     arrays = {
         "rank": rank,
         "mutant": proposal.mutant,

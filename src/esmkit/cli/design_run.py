@@ -37,7 +37,7 @@ def space_of(options: SpaceOptions, parent: str, *, offset: int, mutations: tupl
     """
     positions = None if options.positions is None else position_list(options.positions)
     if options.regions is not None:
-        wanted = [] if options.only_regions is None else options.only_regions.split(",")
+        wanted = [] if options.only_regions is None else [name.strip() for name in options.only_regions.split(",")]
         inside = region_positions(str(options.regions), wanted)
         positions = inside if positions is None else sorted(set(positions) & set(inside))
     elif options.only_regions is not None:

@@ -44,7 +44,7 @@ class ModelsOptions:
         typer.Option(
             "--model",
             "-m",
-            help="Slug, hub id, or path; repeat it to average several models. [default: esm2-mini]",
+            help="Slug, hub id, or path; may be repeated. By default esm2-mini.",
             rich_help_panel=MODEL,
             show_default=False,
         ),

@@ -11,7 +11,7 @@ import numpy as np
 
 from esmkit.applications.design.space import Space, substituted
 
-_TRIES = 20
+_TRIES = 5
 """For each that is wanted: a small space has fewer offspring than one may want."""
 
 
@@ -31,16 +31,17 @@ def offspring(space: Space, parents: Sequence[str], number: int, random: np.rand
         Different sequences, in the order in which they were made; no parent is among them.
     """
     found: dict[str, None] = {}
+    known = set(parents)
     for _ in range(_TRIES * number):
         if len(found) == number:
             break
         first, second = (parents[int(random.integers(len(parents)))] for _ in range(2))
         child = _crossed(first, second, random)
-        if random.random() < 0.5 or child in parents:
+        if random.random() < 0.5 or child in known:
             index = space.indices[random.integers(len(space.indices))]
             residues = space.parent[index] + space.choices[index]
             child = substituted(child, index, residues[random.integers(len(residues))])
-        if space.holds(child) and child not in parents:
+        if space.holds(child) and child not in known:
             found[child] = None
     return list(found)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from esmkit.applications.mutations.methods import MethodName, method_named
 from esmkit.applications.mutations.scoring import Models, Scorer, listed
-from esmkit.applications.mutations.variants import Variant, check_wild_type, describe
+from esmkit.applications.mutations.variants import Variant, check_wild_type
 from esmkit.applications.predictors import Predictor
 from esmkit.errors import InvalidConfigError
 from esmkit.types import FloatArray, Result
@@ -46,7 +46,7 @@ class Likelihood:
 
     def scores(self, parent: str, sequences: Sequence[str]) -> Iterator[float]:
         """Higher is more plausible, and the parent has 0."""
-        variants = [Variant(at, describe(parent, each), each, wild_type=parent) for at, each in enumerate(sequences)]
+        variants = [Variant(at, each, each, wild_type=parent) for at, each in enumerate(sequences)]
         *others, last = ((self._value(item) for item in scorer.stream(variants, "stop")) for scorer in self._scorers)
         for values in zip(*map(list, others), last, strict=True):  # one model after another; the last as a stream
             yield float(np.mean(values))
@@ -98,12 +98,12 @@ class Weighted:
 
 @dataclass(frozen=True)
 class Objective:
-    """The weighted sum of terms, in comparison with the parent, which has 0; no sequence is scored twice.
+    """The weighted sum of terms, in comparison with the parent, which has 0; none goes through a model twice.
 
     Attributes:
         parent: the sequence that designs start from.
         terms: what is maximised.
-        known: by term and sequence, scores of an earlier run; those of this run are added.
+        known: by costly term and sequence, scores of an earlier run; those of this run are added.
         on_scored: called with term, sequence and score when a sequence was scored.
 
     Raises:
@@ -141,7 +141,7 @@ class Objective:
 
     def values(self, term: Term, sequences: Sequence[str]) -> FloatArray:
         """What a term says about sequences, float64 [n]."""
-        known = self.known.setdefault(term.name, {})
+        known = self.known.setdefault(term.name, {}) if term.costly else {}
         missing = [sequence for sequence in dict.fromkeys(sequences) if sequence not in known]
         if missing:
             for sequence, value in zip(missing, term.scores(self.parent, missing), strict=True):

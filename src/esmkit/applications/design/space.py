@@ -70,7 +70,7 @@ class Space:
             ({1: 'AR', 3: 'KR'}, 8)
         """
         own = dict(allowed_at or {})
-        designable = set(scan_indices(parent, positions, offset=offset))
+        designable = set(scan_indices(parent, positions, offset=offset) if positions is None or positions else ())
         designable -= set(scan_indices(parent, fixed, offset=offset) if fixed else ())
         for position in own:
             (index,) = scan_indices(parent, [position], offset=offset)
