@@ -16,12 +16,14 @@ import typer
 from esmkit.cli import (
     attentions,
     benchmark,
+    cluster,
     contacts,
     embed,
     incident,
     keys,
     likelihood,
     logits,
+    map,
     models,
     mutations,
     predict,
@@ -44,7 +46,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (embed, contacts, attentions, logits, predict, likelihood, predict_property, serve, usage, version):
+for module in (
+    *(embed, contacts, attentions, logits, predict, likelihood, predict_property, map, cluster),
+    *(serve, usage, version),
+):
     module.register(app)
 app.add_typer(models.app, name="models", help="List, download and check models.")
 app.add_typer(mutations.app, name="mutations")
