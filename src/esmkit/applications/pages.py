@@ -15,7 +15,7 @@ def fill(template: Path, data: Any, **texts: str) -> str:
     """A page from its template.
 
     Args:
-        template: a file with `{{name}}` for each text, and `{{data}}` as the content of a `<script type="application/json">`.
+        template: a file with `{{name}}` for each text, and `{{data}}` within `<script type="application/json">`.
         data: what the script of the page reads; JSON values, no NaN.
         texts: any text.
     """

@@ -23,7 +23,7 @@ from esmkit.cli import (
     keys,
     likelihood,
     logits,
-    map,
+    maps,
     models,
     mutations,
     predict,
@@ -47,7 +47,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 for module in (
-    *(embed, contacts, attentions, logits, predict, likelihood, predict_property, map, cluster),
+    *(embed, contacts, attentions, logits, predict, likelihood, predict_property, maps, cluster),
     *(serve, usage, version),
 ):
     module.register(app)

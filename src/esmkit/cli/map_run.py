@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from esmkit.applications.maps import Chart, Clusters, axis_labels, draw_chart, hdbscan, leiden, pca, umap, write_page
 from esmkit.applications.maps.clusters import demand_igraph
-from esmkit.applications.maps.columns import Categories, Kind, Numbers, Shown, understand
+from esmkit.applications.maps.columns import Kind, Numbers, Shown, understand
 from esmkit.applications.maps.projection import Projection, demand_sklearn, demand_umap
 from esmkit.applications.pictures import demand_picture
 from esmkit.cli.points import Points, PointSummary, check, gather, to_file, to_screen
@@ -130,9 +130,7 @@ def _tell(
 ) -> None:
     """What was found, in words and as data."""
     summary.found["explained_variance"] = [round(share, 6) for share in components.explained]
-    shares = ", ".join(
-        f"{axis} {share:.1%}" for axis, share in zip(components.axes, components.explained, strict=True)
-    )
+    shares = ", ".join(f"{axis} {share:.1%}" for axis, share in zip(components.axes, components.explained, strict=True))
     if projection is components:
         summary.notes.append(f"{shares} of the variance")
     if clusters is not None:
@@ -171,14 +169,14 @@ def _arguments(options: VectorOptions, request: MapRequest) -> dict[str, Any]:
     }
 
 
-def _draw(
-    points: Points, projection: Projection, shown: dict[str, Shown], request: MapRequest, title: str
-) -> None:
+def _draw(points: Points, projection: Projection, shown: dict[str, Shown], request: MapRequest, title: str) -> None:
     if not request.is_shown:
         return
     how = "PCA" if request.method == "pca" else "UMAP"
     about = f"{how} of {points.about}; {len(points.records):,} proteins"
-    chart = Chart(points.ids, projection.coordinates[:, :2], axis_labels(projection), shown, request.color, title, about)
+    chart = Chart(
+        points.ids, projection.coordinates[:, :2], axis_labels(projection), shown, request.color, title, about
+    )
     for path in request.plots:
         draw_chart(chart, path)
     if request.html is not None:

@@ -1,6 +1,6 @@
 """What commands over the embeddings of many proteins do: gather vectors and columns, write a table, report."""
 
-from __future__ import annotations
+from __future__ import read_annotations
 
 import hashlib
 import json as json_module
@@ -14,7 +14,7 @@ from typing import Any
 
 from esmkit import sinks
 from esmkit.alphabet import num_residues
-from esmkit.applications.maps.annotations import annotations
+from esmkit.applications.maps.annotations import read_annotations
 from esmkit.applications.maps.embeddings import is_embeddings, read_embeddings
 from esmkit.applications.vectors import VectorCache, vectors
 from esmkit.cli.progress import Progress
@@ -101,7 +101,7 @@ def gather(options: VectorOptions, wanted: Mapping[str, str], *, taken: Sequence
     else:
         points = _compute(options, own)
     if options.table and by_name:
-        points.columns.update(annotations(options.table, points.ids, list(by_name)))
+        points.columns.update(read_annotations(options.table, points.ids, list(by_name)))
     cells = json_module.dumps(points.columns).encode()
     points.asked["columns_sha256"] = hashlib.sha256(cells).hexdigest()
     return points
@@ -120,7 +120,7 @@ def _read(options: VectorOptions, own: Mapping[str, str]) -> Points:
         {"length": length, **({"long": long} if long else {})}
         for length, long in zip(found.lengths, found.long, strict=True)
     ]
-    about = f"{found.column}, {found.provenance.get('model', 'model unknown')}"
+    about = f"{found.column}, {found.provenance['slug']}"
     asked = {"embedding_column": found.column, "embeddings_sha256": found.sha256}
     return Points(found.records, meta, found.vectors, {}, about, found.provenance, asked)
 
@@ -141,9 +141,7 @@ def _compute(options: VectorOptions, own: Mapping[str, str]) -> Points:
     model = load_model(options)
     cache = VectorCache.default(Settings.from_env(os.environ))
     with Progress(lambda: iter(records), [False], enabled=not options.quiet) as progress:
-        table = vectors(
-            model, records, layers=[options.layer], pooling=options.pool, cache=cache, watcher=progress
-        )
+        table = vectors(model, records, layers=[options.layer], pooling=options.pool, cache=cache, watcher=progress)
     meta: list[dict[str, Any]] = [{"length": num_residues(record.sequence)} for record in records]
     for each in meta:
         if each["length"] > options.max_length:
@@ -160,7 +158,7 @@ def _compute(options: VectorOptions, own: Mapping[str, str]) -> Points:
         "long": options.long,
         "max_length": options.max_length,
     }
-    about = f"{options.pool} of layer {layer}, {model.provenance['model']}"
+    about = f"{options.pool} of layer {layer}, {model.provenance['slug']}"
     return Points(records, meta, table[:, 0], columns, about, model.provenance, asked)
 
 

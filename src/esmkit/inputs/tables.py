@@ -38,8 +38,8 @@ def read_delimited(
         delimiter: the character between two cells.
         id_column: its name; by default one of `DEFAULT_COLUMNS`, else ids are `row1`, `row2`, ...
         sequence_column: its name; by default one of `DEFAULT_COLUMNS`.
-        other_columns: further columns by what they are, such as {"label": "solubility"}, or by the option that asked for
-            them, such as {"--color-by dssp": "dssp"}; they become `Record.cells`.
+        other_columns: further columns by what they are, such as {"label": "solubility"}, or by the option that asked,
+            such as {"--color-by dssp": "dssp"}; they become `Record.cells`.
 
     Raises:
         InvalidInputError: the source cannot be read, a column is missing or not unique, or a row is malformed.

@@ -9,7 +9,7 @@ from esmkit.inputs.rows import open_rows
 from esmkit.inputs.tables import DEFAULT_COLUMNS
 
 
-def annotations(source: str, ids: Sequence[str], columns: Sequence[str]) -> dict[str, list[str]]:
+def read_annotations(source: str, ids: Sequence[str], columns: Sequence[str]) -> dict[str, list[str]]:
     """Cells of chosen columns for each protein.
 
     Args:
@@ -27,7 +27,9 @@ def annotations(source: str, ids: Sequence[str], columns: Sequence[str]) -> dict
     for column in columns:
         if column not in names:
             raise InvalidInputError(
-                f"{source} has no column {column!r}; its columns are {', '.join(map(repr, names))}", source=source, line=1
+                f"{source} has no column {column!r}; its columns are {', '.join(map(repr, names))}",
+                source=source,
+                line=1,
             )
     lowered = [name.lower() for name in names]
     id_at = next((lowered.index(name) for name in DEFAULT_COLUMNS["id"] if name in lowered), 0)
@@ -40,8 +42,8 @@ def annotations(source: str, ids: Sequence[str], columns: Sequence[str]) -> dict
             continue
         if protein in found:
             raise InvalidInputError(
-                f"{source}, line {origin.line}: column {names[id_at]!r} holds {protein!r}, which an earlier row has; keep "
-                "one row per protein",
+                f"{source}, line {origin.line}: column {names[id_at]!r} holds {protein!r}, which an earlier row has; "
+                "keep one row per protein",
                 source=source,
                 line=origin.line,
             )

@@ -31,7 +31,7 @@ class Clusters:
 
     Attributes:
         names: of the cluster of each protein: `1` for the largest, `2` for the next, or `noise`.
-        probabilities: float32 [n] how surely each belongs to its cluster, 0 for noise; None where the method says nothing.
+        probabilities: float32 [n] how surely each belongs to its cluster, 0 for noise; None from Leiden.
         representatives: bool [n] one protein of each cluster: the one closest to all others by the cosine.
         sizes: cluster -> proteins, the largest first, without noise.
     """
@@ -96,9 +96,12 @@ def hdbscan(
     for setting, value in (("min_size", min_size), ("min_samples", min_samples or min_size)):
         if value > len(vectors_nD):
             raise InvalidConfigError(
-                f"{setting.replace('_', '-')} is {value}, but there are only {len(vectors_nD)} proteins", setting=setting
+                f"{setting.replace('_', '-')} is {value}, but there are only {len(vectors_nD)} proteins",
+                setting=setting,
             )
-    found = HDBSCAN(min_cluster_size=min_size, min_samples=min_samples, copy=False).fit(_reduced(vectors_nD, components))
+    found = HDBSCAN(min_cluster_size=min_size, min_samples=min_samples, copy=False).fit(
+        _reduced(vectors_nD, components)
+    )
     return _named(vectors_nD, found.labels_, found.probabilities_.astype(np.float32))
 
 
@@ -178,7 +181,7 @@ def _reduced(vectors_nD: FloatArray, components: int) -> FloatArray:
 
 
 def _neighbor_graph(points_nC: FloatArray, neighbors: int) -> tuple[IntArray, FloatArray]:
-    """Pairs [edges, 2] of proteins of which one is a near neighbour of the other, and the Jaccard index of their neighbours."""
+    """Pairs [edges, 2] of which one is a near neighbour of the other, and the Jaccard index of their neighbours."""
     from scipy.sparse import eye_array, triu
     from sklearn.neighbors import NearestNeighbors
 

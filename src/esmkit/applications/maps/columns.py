@@ -96,8 +96,8 @@ class Entry:
 def understand(name: str, cells: Sequence[str], kind: Kind = "auto") -> Shown:
     """A column as numbers or categories.
 
-    By default it is one of numbers when nine of ten cells that say something are finite numbers, and these are more than 12
-    different ones. Nothing is left out: what says nothing, and in a column of numbers what is none, is missing.
+    By default it is one of numbers when nine of ten cells that say something are finite numbers, more than 12 different
+    ones. Nothing is left out: what says nothing, and in a column of numbers what is none, is missing.
 
     Args:
         name: of the column, for the message.
@@ -131,7 +131,7 @@ def understand(name: str, cells: Sequence[str], kind: Kind = "auto") -> Shown:
 
 
 def legend(categories: Categories) -> list[Entry]:
-    """A colour and shape for each category; rarer ones than these have one in common, noise and what is missing are grey."""
+    """A colour and shape for each category; the rarest share one, noise and what is missing are grey."""
     counts = np.bincount(categories.codes + 1, minlength=len(categories.names) + 1)[1:].tolist()
     own = [code for code, name in enumerate(categories.names) if name != NOISE]
     first, rest = own[: len(COLORS) * len(SHAPES)], tuple(own[len(COLORS) * len(SHAPES) :])

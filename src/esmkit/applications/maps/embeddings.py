@@ -65,7 +65,7 @@ def read_embeddings(source: str, *, column: str | None = None) -> Embeddings:
         column: which embeddings, such as `mean_33`; needed only where there are several.
 
     Raises:
-        InvalidInputError: it holds no embeddings, several and none was chosen, or is the directory of an unfinished run.
+        InvalidInputError: it holds no embeddings, or several and none was chosen, or its run is not finished.
     """
     import pyarrow.parquet as pq
 
@@ -107,14 +107,14 @@ def _demand_complete(source: str) -> None:
 def _vector_column(source: str, schema: Any, wanted: str | None) -> str:
     import pyarrow as pa
 
-    found = [
+    found: list[str] = [
         field.name
         for field in schema
         if pa.types.is_fixed_size_list(field.type) and pa.types.is_floating(field.type.value_type)
     ]
     if wanted is None and len(found) == 1:
         return found[0]
-    if wanted in found:
+    if wanted is not None and wanted in found:
         return wanted
     if not found:
         raise InvalidInputError(

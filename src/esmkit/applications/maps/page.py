@@ -46,7 +46,8 @@ def _column(shown: Shown) -> dict[str, Any]:
         "names": shown.names,
         "codes": shown.codes.tolist(),
         "entries": [
-            {"label": entry.label, "color": entry.color, "shape": entry.shape, "count": entry.count} for entry in entries
+            {"label": entry.label, "color": entry.color, "shape": entry.shape, "count": entry.count}
+            for entry in entries
         ],
         "entryOf": place.tolist(),
     }

@@ -77,12 +77,12 @@ def pca(vectors_nD: FloatArray, components: int = 2) -> Projection:
     centred_nD = unit(vectors_nD)
     if not 1 <= components <= most:
         raise InvalidConfigError(
-            f"{len(vectors_nD):,} proteins of width {vectors_nD.shape[1]} have 1 to {most} components, not {components}",
+            f"{len(vectors_nD):,} vectors of width {vectors_nD.shape[1]} have 1 to {most} components, not {components}",
             setting="components",
         )
     if not np.ptp(centred_nD, axis=0).any():
         raise InvalidInputError("all proteins have the same vector; a map needs different ones")
-    centred_nD -= centred_nD.mean(axis=0)  # of few rows alike, the covariance of what is not centred has lost its digits
+    centred_nD -= centred_nD.mean(axis=0)  # else the covariance of rows much alike has lost its digits
     solver = "covariance_eigh" if len(vectors_nD) > vectors_nD.shape[1] else "full"
     found = PCA(components, svd_solver=solver, copy=False).fit(centred_nD)
     coordinates_nC = (centred_nD @ found.components_.T).astype(np.float32)
@@ -90,9 +90,7 @@ def pca(vectors_nD: FloatArray, components: int = 2) -> Projection:
     return Projection(coordinates_nC, axes, tuple(found.explained_variance_ratio_.tolist()))
 
 
-def umap(
-    vectors_nD: FloatArray, *, neighbors: int = 15, min_distance: float = 0.1, seed: int = 0
-) -> Projection:
+def umap(vectors_nD: FloatArray, *, neighbors: int = 15, min_distance: float = 0.1, seed: int = 0) -> Projection:
     """A map of neighbourhoods in two dimensions (McInnes et al. 2018, arXiv:1802.03426), by the cosine.
 
     It starts from the principal components, and one seed gives one map on one machine.

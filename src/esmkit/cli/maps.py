@@ -31,7 +31,7 @@ def map_proteins(
     color_by: Annotated[
         str | None,
         typer.Option(
-            help="Column that gives the colours, or length, or cluster. [default: cluster if there is one, else length]",
+            help="Column that gives the colours, or length, or cluster. [default: cluster if any, else length]",
             rich_help_panel=OUT,
             show_default=False,
         ),
