@@ -1,6 +1,6 @@
 """What commands over the embeddings of many proteins do: gather vectors and columns, write a table, report."""
 
-from __future__ import read_annotations
+from __future__ import annotations
 
 import hashlib
 import json as json_module
