@@ -97,6 +97,7 @@ def test_axes_say_what_they_explain() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
 def test_umap_is_the_same_for_a_seed_and_keeps_families_together() -> None:
     vectors, labels = planted()
     first, second = (umap(vectors, seed=seed).coordinates for seed in (3, 3))

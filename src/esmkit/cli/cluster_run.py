@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -63,10 +64,11 @@ def execute(options: VectorOptions, request: ClusterRequest) -> int:
     demand_sklearn()
     if request.method == "leiden":
         demand_igraph()
+    started = time.perf_counter()
     labels = request.compare_with
     wanted = {f"--compare-with {labels}": labels} if labels else {}
     points = gather(options, wanted, taken=_OWN)
-    summary = PointSummary(proteins=len(points.records))
+    summary = PointSummary(proteins=len(points.records), started=started)
     clusters = request.cluster(points, options.seed)
     _tell(summary, clusters)
     if labels:
@@ -96,7 +98,7 @@ def _compare(summary: PointSummary, clusters: Clusters, cells: Sequence[str], co
     whole = agreement(clusters, labels)
     if whole is None:
         raise InvalidInputError(f"column {column!r} holds no label; choose another one with --compare-with")
-    without_noise = agreement(clusters, labels, with_noise=False)
+    without_noise = agreement(clusters, labels, with_noise=False) if clusters.noise else None
     for name, what, found in (
         ("agreement", f"with {column}", whole),
         ("agreement_without_noise", "without noise", without_noise),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -71,10 +72,11 @@ def execute(options: VectorOptions, request: MapRequest) -> int:
     """Runs the command and returns its exit code."""
     check(options)
     request.check()
+    started = time.perf_counter()
     named = request.color_by
     wanted = {f"--color-by {named}": named} if named and not _is_built_in(named, request) else {}
     points = gather(options, wanted, taken=request.taken)
-    summary = PointSummary(proteins=len(points.records))
+    summary = PointSummary(proteins=len(points.records), started=started)
     projection, components = _project(points, request, options.seed)
     clusters = _clusters(points, request, options.seed)
     shown = _understood(points, clusters, request)

@@ -169,12 +169,13 @@ class PointSummary(Finished):
     Attributes:
         found: what it found, as plain data.
         notes: the same in words.
+        started: when, on the clock of `time.perf_counter`.
     """
 
     proteins: int
+    started: float
     found: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    started: float = field(default_factory=time.perf_counter)
 
     def report(self, *, quiet: bool, json: bool) -> None:
         """See `Finished.show`."""

@@ -44,7 +44,7 @@ class Numbers:
     @property
     def limits(self) -> tuple[float, float]:
         """Where the colours end: 1st and 99th percentile, so that an outlier does not take them all."""
-        low, high = np.nanpercentile(self.values, [1, 99]).tolist()
+        low, high = np.nanpercentile(self.values, [1, 99], method="nearest").tolist()
         return (low, high) if low < high else (low - 0.5, low + 0.5)
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 
 from esmkit.applications import pages
 from esmkit.applications.maps.chart import Chart
-from esmkit.applications.maps.columns import NOTHING_COLOR, Numbers, Shown, legend
+from esmkit.applications.maps.columns import NOTHING_COLOR, OTHERS_COLOR, Numbers, Shown, legend
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -29,7 +29,7 @@ def page(chart: Chart) -> str:
         "axes": chart.axes,
         "columns": [{"name": name, **_column(shown)} for name, shown in chart.columns.items()],
         "colorBy": list(chart.columns).index(chart.color_by),
-        "nothing": NOTHING_COLOR,
+        "greys": [OTHERS_COLOR, NOTHING_COLOR],
     }
     return pages.fill(_TEMPLATE, data, title=chart.title, about=chart.about)
 

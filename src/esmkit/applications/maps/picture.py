@@ -77,6 +77,7 @@ def _draw_categories(axes: Any, chart: Chart, categories: Categories, style: dic
         frameon=False,
         fontsize=7.5,
         title_fontsize=8.5,
+        alignment="left",
         borderaxespad=0,
     )
     for text in (box.get_title(), *box.get_texts()):
