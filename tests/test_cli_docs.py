@@ -23,6 +23,7 @@ PAGES = (
     "logits-and-masked-prediction",
     "likelihood",
     "mutations",
+    "maps",
     "library",
     "training",
     "contacts-training",
@@ -94,7 +95,7 @@ def test_every_option_is_on_the_page_of_the_command_line() -> None:
         option
         for name, command in group.commands.items()
         for parameter in command.params
-        if name not in ("models", "version", "serve", "usage")  # the settings of serve are on its own page
+        if name not in ("models", "version", "serve", "usage", "map", "cluster")  # the last three have pages of their own
         for option in parameter.opts
         if option.startswith("-") and option not in ("--help", "-h")
     }
@@ -118,6 +119,15 @@ def test_every_option_of_training_is_on_its_page(kind: str, name: str, at_least:
     options = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
     assert len(options) > at_least
     assert sorted(option for option in options - {"-q"} if f"`{option}`" not in page) == []
+
+
+@pytest.mark.parametrize("name", ["map", "cluster"])
+def test_every_option_of_maps_is_on_its_page(name: str) -> None:
+    pages = "".join((DOCS / f"{page}.md").read_text(encoding="utf-8") for page in ("maps", "command-line"))
+    command = typer.main.get_command(app).commands[name]
+    options = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
+    assert len(options) > 25
+    assert sorted(option for option in options if f"`{option}`" not in pages) == []
 
 
 def test_every_option_of_mutations_is_on_its_page() -> None:

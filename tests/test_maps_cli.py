@@ -141,7 +141,7 @@ def test_the_summary_is_there_for_programs(esmkit: Esmkit, proteins: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--color-by", "clas"), "no column 'clas'; its columns are 'id', 'sequence', 'class', 'ddG'"),
+        (("--color-by", "clas"), "'class', 'ddG': choose one of them in place of --color-by clas"),
         (("--column", "x"), "--column x: the result has a column 'x' of its own"),
         (("--color-by", "class", "--color-as", "numbers"), "column 'class' holds no number"),
         (("--html", "map.htm"), "ends with .html"),
