@@ -95,7 +95,7 @@ def test_every_option_is_on_the_page_of_the_command_line() -> None:
         option
         for name, command in group.commands.items()
         for parameter in command.params
-        if name not in ("models", "version", "serve", "usage", "map", "cluster")  # the last three have pages of their own
+        if name not in ("models", "version", "serve", "usage", "map", "cluster")  # the last three: on their pages
         for option in parameter.opts
         if option.startswith("-") and option not in ("--help", "-h")
     }
