@@ -18,8 +18,6 @@ from esmkit.cli.vector_options import VectorOptions
 from esmkit.errors import InvalidConfigError
 from esmkit.types import Column
 
-_BUILT_IN = ("length", "cluster")
-
 
 @dataclass(frozen=True, slots=True)
 class MapRequest:
@@ -80,7 +78,8 @@ def execute(options: VectorOptions, request: MapRequest) -> int:
     projection, components = _project(points, request, options.seed)
     clusters = _clusters(points, request, options.seed)
     shown = _understood(points, clusters, request)
-    _tell(summary, projection, components, clusters, shown, request.color)
+    _tell_map(summary, projection, components, clusters)
+    _tell_colors(summary, request.color, shown[request.color], points.ids)
     cells, columns = _table(points, projection, components, clusters, request)
     if options.out is not None:
         to_file(options, points, cells, columns, _arguments(options, request), summary)
@@ -115,20 +114,15 @@ def _clusters(points: Points, request: MapRequest, seed: int) -> Clusters | None
 def _understood(points: Points, clusters: Clusters | None, request: MapRequest) -> dict[str, Shown]:
     """Every column as what it is shown as, the one that gives the colours first."""
     cells = {**points.columns, **({"cluster": clusters.names} if clusters else {}), "length": points.lengths}
-    kinds: dict[str, Kind] = {"length": "numbers", "cluster": "categories", request.color: request.color_as}
-    if request.color_as == "auto" and request.color in _BUILT_IN:
-        kinds[request.color] = "numbers" if request.color == "length" else "categories"
+    kinds: dict[str, Kind] = {"length": "numbers", "cluster": "categories"}
+    if request.color_as != "auto":
+        kinds[request.color] = request.color_as
     names = sorted(cells, key=lambda name: name != request.color)
     return {name: understand(name, cells[name], kinds.get(name, "auto")) for name in names}
 
 
-def _tell(
-    summary: PointSummary,
-    projection: Projection,
-    components: Projection,
-    clusters: Clusters | None,
-    shown: dict[str, Shown],
-    color: str,
+def _tell_map(
+    summary: PointSummary, projection: Projection, components: Projection, clusters: Clusters | None
 ) -> None:
     """What was found, in words and as data."""
     summary.found["explained_variance"] = [round(share, 6) for share in components.explained]
@@ -138,13 +132,16 @@ def _tell(
     if clusters is not None:
         summary.found |= {"clusters": len(clusters.sizes), "noise": clusters.noise}
         summary.notes.append(f"{len(clusters.sizes)} clusters, {clusters.noise:,} proteins are noise")
-    colors = shown[color]
+
+
+def _tell_colors(summary: PointSummary, color: str, colors: Shown, ids: list[str]) -> None:
+    """How the column of the colours was read, and what of it was no use."""
     kind = "numbers" if isinstance(colors, Numbers) else f"{len(colors.names)} categories"
     summary.found["missing_color"] = colors.missing
     summary.notes.append(f"colours: {color}, {kind}, {colors.missing:,} missing")
     if isinstance(colors, Numbers) and colors.odd:
         summary.notes.append(
-            f"{len(colors.odd):,} of these hold something that is no number, the first in record {colors.odd[0] + 1}"
+            f"{len(colors.odd):,} of these hold something that is no number, the first of them {ids[colors.odd[0]]!r}"
         )
 
 
