@@ -121,9 +121,7 @@ def _understood(points: Points, clusters: Clusters | None, request: MapRequest) 
     return {name: understand(name, cells[name], kinds.get(name, "auto")) for name in names}
 
 
-def _tell_map(
-    summary: PointSummary, projection: Projection, components: Projection, clusters: Clusters | None
-) -> None:
+def _tell_map(summary: PointSummary, projection: Projection, components: Projection, clusters: Clusters | None) -> None:
     """What was found, in words and as data."""
     summary.found["explained_variance"] = [round(share, 6) for share in components.explained]
     shares = ", ".join(f"{axis} {share:.1%}" for axis, share in zip(components.axes, components.explained, strict=True))
