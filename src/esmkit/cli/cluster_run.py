@@ -85,9 +85,8 @@ def execute(options: VectorOptions, request: ClusterRequest) -> int:
 def _tell(summary: PointSummary, clusters: Clusters) -> None:
     sizes, total = clusters.sizes, len(clusters.names)
     summary.found |= {"clusters": len(sizes), "sizes": sizes, "noise": clusters.noise}
-    summary.notes.append(
-        f"{len(sizes):,} clusters, {clusters.noise:,} of {total:,} proteins ({clusters.noise / total:.0%}) are noise"
-    )
+    noise = f", {clusters.noise:,} of {total:,} proteins ({clusters.noise / total:.0%}) are noise"
+    summary.notes.append(f"{len(sizes):,} clusters{noise if clusters.noise else ''}")
     if sizes:
         first = ", ".join(str(size) for size in islice(sizes.values(), _SIZES_SHOWN))
         summary.notes.append(f"sizes: {first}{', ...' if len(sizes) > _SIZES_SHOWN else ''}")

@@ -129,7 +129,8 @@ def _tell_map(summary: PointSummary, projection: Projection, components: Project
         summary.notes.append(f"{shares} of the variance")
     if clusters is not None:
         summary.found |= {"clusters": len(clusters.sizes), "noise": clusters.noise}
-        summary.notes.append(f"{len(clusters.sizes)} clusters, {clusters.noise:,} proteins are noise")
+        noise = f", {clusters.noise:,} proteins are noise" if clusters.noise else ""
+        summary.notes.append(f"{len(clusters.sizes)} clusters{noise}")
 
 
 def _tell_colors(summary: PointSummary, color: str, colors: Shown, ids: list[str]) -> None:
