@@ -25,6 +25,7 @@ PAGES = (
     "mutations",
     "predictors",
     "design",
+    "maps",
     "library",
     "training",
     "contacts-training",
@@ -97,6 +98,7 @@ def test_every_option_is_on_the_page_of_the_command_line() -> None:
         for name, command in group.commands.items()
         for parameter in command.params
         if name not in ("models", "version", "serve", "usage", "fit")  # serve and fit have pages of their own
+        if name not in ("models", "version", "serve", "usage", "map", "cluster")  # the last three: on their pages
         for option in parameter.opts
         if option.startswith("-") and option not in ("--help", "-h")
     }
@@ -128,6 +130,12 @@ def test_every_option_of_fit_is_on_its_page() -> None:
     options = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
     assert len(options) > 20
     assert sorted(option for option in options - {"-q"} if f"`{option}`" not in page) == []
+@pytest.mark.parametrize("name", ["map", "cluster"])
+def test_every_option_of_maps_is_on_its_page(name: str) -> None:
+    pages = "".join((DOCS / f"{page}.md").read_text(encoding="utf-8") for page in ("maps", "command-line"))
+    command = typer.main.get_command(app).commands[name]
+    assert len(options) > 25
+    assert sorted(option for option in options if f"`{option}`" not in pages) == []
 
 
 def test_every_option_of_mutations_is_on_its_page() -> None:

@@ -16,6 +16,7 @@ import typer
 from esmkit.cli import (
     attentions,
     benchmark,
+    cluster,
     contacts,
     design,
     embed,
@@ -24,6 +25,7 @@ from esmkit.cli import (
     keys,
     likelihood,
     logits,
+    maps,
     models,
     mutations,
     predict,

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from esmkit.alphabet import STANDARD
-from esmkit.applications.mutations.panels import CELL_IN, RIGHT_IN, mark_positions, panels, save, stacked
+from esmkit.applications.mutations.panels import CELL_IN, RIGHT_IN, mark_positions, panels, stacked
 from esmkit.applications.mutations.scan import Scan
+from esmkit.applications.pictures import save
 
 ROWS = "GPAVLIMCFWYSTNQHKRDE"
 """The 20 residues by kind: small, aliphatic, aromatic, polar, basic, acidic."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
-import json
 from pathlib import Path
 
 from esmkit.alphabet import STANDARD
 from esmkit.applications.mutations.heatmap import ROWS, limit_of
 from esmkit.applications.mutations.scan import Scan
-from esmkit.sinks.files import write_whole
+from esmkit.applications.pages import fill
+from esmkit.applications.pages import write_page as write
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -22,8 +21,7 @@ def write_page(scan: Scan, path: Path, *, title: str) -> None:
         path: the .html file.
         title: over the map; any text.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, page(scan, title=title))
+    write(path, page(scan, title=title))
 
 
 def page(scan: Scan, *, title: str) -> str:
@@ -38,13 +36,4 @@ def page(scan: Scan, *, title: str) -> str:
         "probabilities": [[round(value, 5) for value in line] for line in scan.probabilities[:, order].tolist()],
         "limit": limit_of(scan),
     }
-    about = f"{scan.method}, {', '.join(scan.models)}"
-    parts = {
-        "title": html.escape(title),
-        "about": html.escape(about),
-        # Within <script> only a < can end or open anything.
-        "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
-    }
-    text = _TEMPLATE.read_text(encoding="utf-8")
-    before, *places = text.split("{{")
-    return before + "".join(parts[name] + rest for name, rest in (place.split("}}", 1) for place in places))
+    return fill(_TEMPLATE, data, title=title, about=f"{scan.method}, {', '.join(scan.models)}")
