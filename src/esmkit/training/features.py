@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from esmkit.applications.predictors.output import features
+from esmkit.applications.vectors import Watcher
 from esmkit.batching import LengthPolicy
 from esmkit.engine import Model
 from esmkit.layers.attention import choose_backend
@@ -34,16 +35,6 @@ class Features(Protocol):
 
     def __call__(self, batch: LabelledBatch) -> torch.Tensor:
         """The features of its lines."""
-
-
-class Watcher(Protocol):
-    """Counts what went through the model."""
-
-    def tokens(self, done: int) -> None:
-        """So many tokens more."""
-
-    def record(self, length: int) -> None:
-        """One protein more, of so many residues."""
 
 
 class FrozenFeatures:
