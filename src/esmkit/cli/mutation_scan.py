@@ -20,10 +20,10 @@ from esmkit.applications.hydropathy import Hydropathy, hydropathy
 from esmkit.applications.mutations.heatmap import draw_heatmap
 from esmkit.applications.mutations.logo import draw_logo
 from esmkit.applications.mutations.page import write_page
-from esmkit.applications.mutations.panels import SUFFIXES, demand_picture
 from esmkit.applications.mutations.scan import Scan, assembled, scan_indices
 from esmkit.applications.mutations.scoring import names_of
 from esmkit.applications.mutations.variants import AMINO_ACIDS, SINGLE_COLUMNS, singles
+from esmkit.applications.pictures import SUFFIXES, demand_picture
 from esmkit.cli.mutation_options import ScoringOptions
 from esmkit.cli.mutation_run import ScoringRun, load_models, one_protein
 from esmkit.cli.run import OK

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from esmkit import sinks
 from esmkit.alphabet import ResiduePolicy
 from esmkit.batching import LengthPolicy
-from esmkit.cli.options import RunOptions
+from esmkit.cli.options import ProteinOptions, RunOptions
 from esmkit.cli.progress import Progress
 from esmkit.cli.summary import RunSummary
 from esmkit.config import Settings
@@ -125,7 +125,7 @@ def _is_readable_twice(run: RunOptions) -> bool:
     return bool(run.sequence) or Path(run.source).is_file()
 
 
-def load_model(run: RunOptions) -> Model:
+def load_model(run: ProteinOptions) -> Model:
     """Loads the model that the options name, and says so if it is for trying things out."""
     share_one_heap()
     model = load(

@@ -9,8 +9,9 @@ import numpy as np
 
 from esmkit.alphabet import STANDARD
 from esmkit.applications.hydropathy import Hydropathy
-from esmkit.applications.mutations.panels import CELL_IN, RIGHT_IN, mark_positions, panels, save, stacked
+from esmkit.applications.mutations.panels import CELL_IN, RIGHT_IN, mark_positions, panels, stacked
 from esmkit.applications.mutations.scan import Scan
+from esmkit.applications.pictures import save
 from esmkit.types import IntArray
 
 ROWS = "GPAVLIMCFWYSTNQHKRDE"

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from esmkit.alphabet import STANDARD
-from esmkit.applications.mutations.panels import mark_positions, panels, save, stacked
+from esmkit.applications.mutations.panels import mark_positions, panels, stacked
 from esmkit.applications.mutations.scan import Scan
+from esmkit.applications.pictures import save
 
 COLORS = {
     **dict.fromkeys("AVLIMC", "#2b2b2b"),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import html
-import json
 from pathlib import Path
 
 from esmkit.alphabet import STANDARD
 from esmkit.applications.hydropathy import Hydropathy
 from esmkit.applications.mutations.heatmap import HYDROPATHY_LIMIT, ROWS, limit_of
 from esmkit.applications.mutations.scan import Scan
-from esmkit.sinks.files import write_whole
+from esmkit.applications.pages import fill
+from esmkit.applications.pages import write_page as write
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -24,8 +23,7 @@ def write_page(scan: Scan, path: Path, *, title: str, hydropathy: Hydropathy | N
         title: over the map; any text.
         hydropathy: of the scanned protein, to be drawn below the map.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, page(scan, title=title, hydropathy=hydropathy))
+    write(path, page(scan, title=title, hydropathy=hydropathy))
 
 
 def page(scan: Scan, *, title: str, hydropathy: Hydropathy | None = None) -> str:
@@ -41,16 +39,7 @@ def page(scan: Scan, *, title: str, hydropathy: Hydropathy | None = None) -> str
         "limit": limit_of(scan),
         "hydropathy": None if hydropathy is None else _track(hydropathy, scan),
     }
-    about = f"{scan.method}, {', '.join(scan.models)}"
-    parts = {
-        "title": html.escape(title),
-        "about": html.escape(about),
-        # Within <script> only a < can end or open anything.
-        "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
-    }
-    text = _TEMPLATE.read_text(encoding="utf-8")
-    before, *places = text.split("{{")
-    return before + "".join(parts[name] + rest for name, rest in (place.split("}}", 1) for place in places))
+    return fill(_TEMPLATE, data, title=title, about=f"{scan.method}, {', '.join(scan.models)}")
 
 
 def _track(hydropathy: Hydropathy, scan: Scan) -> dict[str, object]:

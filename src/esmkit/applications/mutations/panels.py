@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 from esmkit.applications.mutations.scan import Scan
-from esmkit.errors import InvalidConfigError, demand_module
+from esmkit.applications.pictures import demand_picture
 
-SUFFIXES = (".png", ".pdf", ".svg")
 _PER_PANEL = 90
 CELL_IN, _LEFT_IN, RIGHT_IN, _GAP_IN = 0.13, 0.55, 0.9, 0.75
-_DPI = 110
 _LETTER_IN = 0.1
 """Letters of a title are at most about so wide."""
 
@@ -56,18 +53,6 @@ def stacked(parts: list[slice], *, height_in: float, path: Path, title: str) -> 
     return figure, all_axes
 
 
-def demand_picture(path: Path) -> None:
-    """Finds out before the work whether the picture can be drawn.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-        InvalidConfigError: the path ends with the suffix of something else.
-    """
-    demand_module("matplotlib.backends.backend_agg", reason="pictures need matplotlib", extra="plot")
-    if path.suffix.lower() not in SUFFIXES:
-        raise InvalidConfigError(f"{path}: a picture ends with {', '.join(SUFFIXES)}", setting="plot")
-
-
 def mark_positions(axes: Any, scan: Scan, part: slice) -> None:
     """Numbers every tenth position below the axes, and the first; writes the wild type above them."""
     numbers = scan.positions[part]
@@ -90,11 +75,3 @@ def mark_positions(axes: Any, scan: Scan, part: slice) -> None:
     for side in axes.spines.values():
         side.set_visible(False)
     axes.tick_params(length=2)
-
-
-def save(figure: Any, path: Path) -> None:
-    """Writes the picture, and the folder it is in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # letters of a title that the font lacks are drawn as boxes
-        figure.savefig(path, dpi=_DPI)
