@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from esmkit.errors import InvalidInputError, InvalidRecordError
+from esmkit.alphabet import ResiduePolicy, clean
+from esmkit.applications.chains import LINKER_LENGTH, ChainedRecord, joined
+from esmkit.errors import EsmkitError, InvalidInputError, InvalidRecordError
 from esmkit.inputs.rows import open_rows
 from esmkit.sinks.format import RESERVED
-from esmkit.types import Origin, Record
+from esmkit.types import Failure, Origin, Record
 
 SEQUENCE_COLUMNS = ("sequence_a", "sequence_b")
 
@@ -93,3 +96,24 @@ def _unusable(pair_id: str, origin: Origin, problem: str) -> InvalidRecordError:
         source=origin.source,
         line=origin.line,
     )
+
+
+def linked(
+    pair: Pair,
+    policy: ResiduePolicy | None = None,
+    *,
+    linker: int = LINKER_LENGTH,
+    on_error: Literal["stop", "skip"] = "stop",
+) -> ChainedRecord | Failure:
+    """Both proteins of a pair as one record, which brings the pair along.
+
+    Raises:
+        UserError: under `stop`, a sequence is not acceptable; it names the protein and the position within it.
+    """
+    try:
+        cleaned = replace(pair, a=clean(pair.a, policy), b=clean(pair.b, policy))
+        return joined(pair.index, pair.id, (cleaned.a, cleaned.b), linker=linker, shown={"pair": cleaned})
+    except EsmkitError as error:
+        if on_error == "stop":
+            raise
+        return Failure(pair.index, pair.id, error)

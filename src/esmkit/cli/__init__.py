@@ -14,11 +14,14 @@ import sys
 import typer
 
 from esmkit.cli import (
+    antibody,
     attentions,
     benchmark,
+    compare,
     contacts,
     embed,
     incident,
+    interactions,
     keys,
     likelihood,
     logits,
@@ -46,8 +49,11 @@ app = typer.Typer(
 )
 for module in (embed, contacts, attentions, logits, predict, likelihood, predict_property, serve, usage, version):
     module.register(app)
+compare.register(app)
 app.add_typer(models.app, name="models", help="List, download and check models.")
 app.add_typer(mutations.app, name="mutations")
+app.add_typer(interactions.app, name="interactions")
+app.add_typer(antibody.app, name="antibody")
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(train.app, name="train")
 app.add_typer(keys.app, name="keys")

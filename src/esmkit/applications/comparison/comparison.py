@@ -239,6 +239,7 @@ def _stretches(found: Comparison) -> Iterator[Stretch]:
 def _smoothed(values: FloatArray) -> FloatArray:
     """Means over the window around each value, or over the part of it that there is."""
     weights = np.ones(_WINDOW)
-    return np.convolve(values, weights)[_WINDOW // 2 :][: len(values)] / np.convolve(np.ones(len(values)), weights)[
-        _WINDOW // 2 :
-    ][: len(values)]
+    return (
+        np.convolve(values, weights)[_WINDOW // 2 :][: len(values)]
+        / np.convolve(np.ones(len(values)), weights)[_WINDOW // 2 :][: len(values)]
+    )

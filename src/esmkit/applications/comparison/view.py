@@ -19,13 +19,9 @@ _MARKS = ((2.5, ":"), (1.0, "."))
 def rows(found: Comparison) -> Iterator[tuple[int, str, int, str, float, float, int]]:
     """One row per aligned pair: what `COLUMNS` names; conserved is the number of the stretch, 0 outside."""
     first, second = residues(found.a.sequence), residues(found.b.sequence)
-    values = zip(found.alignment.pairs.tolist(), found.pair_cosines.tolist(), found.pair_similarity.tolist(), strict=True)
-    for (a, b), cosine, similarity in values:
-        inside = (
-            number
-            for number, each in enumerate(found.stretches, start=1)
-            if each.start_a <= a + 1 <= each.end_a
-        )
+    pairs, cosines, similarities = found.alignment.pairs, found.pair_cosines, found.pair_similarity
+    for (a, b), cosine, similarity in zip(pairs.tolist(), cosines.tolist(), similarities.tolist(), strict=True):
+        inside = (number for number, each in enumerate(found.stretches, start=1) if each.start_a <= a + 1 <= each.end_a)
         yield a + 1, first[a], b + 1, second[b], cosine, similarity, next(inside, 0)
 
 
@@ -90,9 +86,7 @@ def _alignment(found: Comparison) -> Iterator[str]:
     columns = list(_columns(found))
     next_a, next_b = (found.alignment.pairs[0] + 1).tolist()
     for start in range(0, len(columns), PER_LINE):
-        line_a, marks, line_b = (
-            "".join(letters) for letters in zip(*columns[start : start + PER_LINE], strict=True)
-        )
+        line_a, marks, line_b = ("".join(letters) for letters in zip(*columns[start : start + PER_LINE], strict=True))
         after_a, after_b = (at + len(line) - line.count("-") for at, line in ((next_a, line_a), (next_b, line_b)))
         yield ""
         yield f"{names[0]} {next_a:>5} {line_a} {after_a - 1}"
@@ -103,7 +97,9 @@ def _alignment(found: Comparison) -> Iterator[str]:
 
 def _columns(found: Comparison) -> Iterator[tuple[str, str, str]]:
     """Letter of A, mark, letter of B for every column of the alignment, gaps included."""
-    first, second = (["?" if letter == MASK else letter for letter in residues(record.sequence)] for record in (found.a, found.b))
+    first, second = (
+        ["?" if letter == MASK else letter for letter in residues(record.sequence)] for record in (found.a, found.b)
+    )
     next_a, next_b = found.alignment.pairs[0].tolist()
     for (a, b), similarity in zip(found.alignment.pairs.tolist(), found.pair_similarity.tolist(), strict=True):
         yield from ((letter, " ", "-") for letter in first[next_a:a])

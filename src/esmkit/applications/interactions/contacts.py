@@ -7,17 +7,17 @@ proteins, P = A + B.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from esmkit.alphabet import clean, residues
+from esmkit.alphabet import residues
 from esmkit.applications import chains
-from esmkit.applications.chains import LINKER_LENGTH, ChainedRecord
-from esmkit.applications.pairs import Pair, pair_of
+from esmkit.applications.chains import LINKER_LENGTH
+from esmkit.applications.pairs import Pair, linked, pair_of
 from esmkit.engine import Model
-from esmkit.errors import EsmkitError, InvalidConfigError
+from esmkit.errors import InvalidConfigError
 from esmkit.outputs import build
 from esmkit.types import Failure, FloatArray, Record, Result
 
@@ -166,7 +166,7 @@ def stream(
         on_error: `stop` raises at the first pair without an answer; `skip` puts a Failure in its place.
         on_progress: called with the tokens computed since the last call.
     """
-    records = (linked(model, pair, linker=linker, on_error=on_error) for pair in pairs)
+    records = (linked(pair, model.residues, linker=linker, on_error=on_error) for pair in pairs)
     results = chains.stream(
         model, records, build(["contacts"], model.shape), on_error=on_error, on_progress=on_progress
     )
@@ -177,20 +177,3 @@ def stream(
 def of_result(result: Result) -> PairContacts:
     """The map of a pair that was joined by `linked`."""
     return PairContacts(result.arrays["pair"], result.arrays["contacts"], dict(result.meta))
-
-
-def linked(
-    model: Model, pair: Pair, *, linker: int, on_error: Literal["stop", "skip"] = "stop"
-) -> ChainedRecord | Failure:
-    """Both proteins of a pair as one record, which brings the pair along.
-
-    Raises:
-        UserError: under `stop`, a sequence is not acceptable; it names the protein and the position within it.
-    """
-    try:
-        cleaned = replace(pair, a=clean(pair.a, model.residues), b=clean(pair.b, model.residues))
-        return chains.joined(pair.index, pair.id, (cleaned.a, cleaned.b), linker=linker, shown={"pair": cleaned})
-    except EsmkitError as error:
-        if on_error == "stop":
-            raise
-        return Failure(pair.index, pair.id, error)
