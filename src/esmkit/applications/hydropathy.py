@@ -61,13 +61,14 @@ def hydropathy(sequence: str, *, window: int = WINDOW, threshold: float = THRESH
     """
     if window < 1 or window % 2 == 0:
         raise InvalidConfigError(f"the window must be an odd number of residues, not {window}", setting="window")
-    sums = np.concatenate([[0.0], np.cumsum([_value(sequence, index) for index in range(len(sequence))])])
+    # Whole tenths, so that windows of the same residues have the same mean, whatever stands before them.
+    tenths = [round(10 * _value(sequence, index)) for index in range(len(sequence))]
+    sums = np.concatenate([[0], np.cumsum(tenths, dtype=np.int64)])
     places, half = np.arange(len(sequence)), window // 2
     starts, stops = np.maximum(places - half, 0), np.minimum(places + half + 1, len(sequence))
-    full = (sums[window:] - sums[:-window]) / window if len(sequence) >= window else np.zeros(0)
-    return Hydropathy(
-        (sums[stops] - sums[starts]) / (stops - starts), _segments(full, window, threshold), window, threshold
-    )
+    means = (sums[stops] - sums[starts]) / (10 * (stops - starts))
+    whole = means[half : len(sequence) - half] if len(sequence) >= window else means[:0]
+    return Hydropathy(means, _segments(whole, window, threshold), window, threshold)
 
 
 def _value(sequence: str, index: int) -> float:

@@ -37,17 +37,17 @@ def compare(
     background: Annotated[
         float,
         typer.Option(help="Similarity from which a pair is worth aligning.", rich_help_panel=_ALIGNMENT),
-    ] = 1.0,
+    ] = 0.5,
     gap_open: Annotated[
         float, typer.Option(help="Cost of the first residue of a gap.", rich_help_panel=_ALIGNMENT)
     ] = 2.0,
     gap_extend: Annotated[float, typer.Option(help="Cost of each further residue.", rich_help_panel=_ALIGNMENT)] = 0.5,
     conserved: Annotated[
         float, typer.Option(help="Similarity of a conserved stretch.", rich_help_panel=_ALIGNMENT)
-    ] = 2.0,
+    ] = 1.5,
     shortest: Annotated[
         int, typer.Option(help="Pairs of a conserved stretch, at least.", rich_help_panel=_ALIGNMENT)
-    ] = 8,
+    ] = 6,
     shuffles: Annotated[
         int, typer.Option(help="Shuffled Bs that the score is compared with; 0 for none.", rich_help_panel=_ALIGNMENT)
     ] = 20,

@@ -41,11 +41,11 @@ class Settings:
 
     layer: int = -1
     mode: Mode = "local"
-    background: float = 1.0
+    background: float = 0.5
     gap_open: float = 2.0
     gap_extend: float = 0.5
-    conserved: float = 2.0
-    shortest: int = 8
+    conserved: float = 1.5
+    shortest: int = 6
     shuffles: int = 20
     seed: int = 0
 
@@ -221,6 +221,8 @@ def _significance(score: float, scores: tuple[float, ...]) -> Significance:
 def _stretches(found: Comparison) -> Iterator[Stretch]:
     """Runs of pairs without a gap whose smoothed similarity stays above the bound."""
     pairs, similarity, identical = found.alignment.pairs, found.pair_similarity, found.identical
+    if not len(pairs):
+        return
     breaks = [at + 1 for at, (one, two) in enumerate(pairwise(pairs.tolist())) if two != [one[0] + 1, one[1] + 1]]
     for start, stop in pairwise([0, *breaks, len(pairs)]):
         is_high = _smoothed(similarity[start:stop]) >= found.settings.conserved

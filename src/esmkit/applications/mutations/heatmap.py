@@ -20,8 +20,8 @@ _MEAN = 21
 """Line of the means, below an empty one."""
 _TRACK_TOP, _TRACK_LINES = 23, 5
 """The curve of the hydropathy, below another one: as high as so many residues, from -LIMIT to LIMIT."""
-HYDROPATHY_LIMIT = 4.5
-"""Both ends of the scale."""
+HYDROPATHY_LIMIT = 3.0
+"""Means over a window hardly go beyond; where they do, the curve is cut."""
 
 
 def limit_of(scan: Scan) -> float:
@@ -76,9 +76,9 @@ def _label(axes: Any, scan: Scan, part: slice) -> None:
 
 
 def _draw_track(axes: Any, hydropathy: Hydropathy, indices: IntArray) -> None:
-    """The curve of the hydropathy in lines below the map; the dashed line is the threshold, bars are segments."""
+    """The hydropathy (Kyte-Doolittle) as a curve below the map; the dashed line is the threshold, bars are segments."""
     middle, scale = _TRACK_TOP + (_TRACK_LINES - 1) / 2, (_TRACK_LINES - 1) / 2 / HYDROPATHY_LIMIT
-    heights = middle - scale * hydropathy.means[indices]
+    heights = middle - scale * hydropathy.means[indices].clip(-HYDROPATHY_LIMIT, HYDROPATHY_LIMIT)
     places = np.arange(len(indices))
     axes.fill_between(places, heights, middle, color="#c9a227", alpha=0.35, linewidth=0)
     axes.plot(places, heights, color="#8a6d00", linewidth=1)
@@ -91,7 +91,7 @@ def _draw_track(axes: Any, hydropathy: Hydropathy, indices: IntArray) -> None:
             axes.plot(line, (_TRACK_TOP - 0.5,) * 2, color="#8a6d00", linewidth=3, solid_capstyle="butt")
     axes.set_ylim(_TRACK_TOP + _TRACK_LINES - 0.5, -0.5)
     ticks = [*range(len(ROWS)), _MEAN, middle]
-    axes.set_yticks(ticks, [*ROWS, "mean", "hydropathy"], fontsize=6.5, family="monospace")
+    axes.set_yticks(ticks, [*ROWS, "mean", "KD"], fontsize=6.5, family="monospace")
 
 
 def _bar_place(figure: Any) -> tuple[float, float, float, float]:
