@@ -42,7 +42,7 @@ def execute(
     started = time.perf_counter()
     runs = [a, *[b] * (1 + settings.shuffles)]
     with Progress(lambda: iter(runs), [False], enabled=not options.quiet) as progress:
-        found = comparison.compare(model, a, b, settings, on_progress=progress.tokens)
+        found = comparison.compare(model, a, b, settings, watcher=progress)
     if out is not None:
         write_rows(out, view.COLUMNS, view.rows(found))
     if plot is not None:

@@ -14,7 +14,7 @@ from esmkit.errors import InvalidConfigError, demand_module
 from esmkit.types import Result
 
 _STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-_TICKS = 8
+_TICKS = 12
 """Along an axis, at most."""
 
 

@@ -5,7 +5,7 @@ Shape suffixes: A, B residues of the two proteins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -14,6 +14,7 @@ import numpy as np
 from esmkit.alphabet import clean, residues
 from esmkit.applications.comparison.alignment import Alignment, Mode, align
 from esmkit.applications.comparison.similarity import contrast, cosines
+from esmkit.applications.vectors import Watcher
 from esmkit.engine import Model
 from esmkit.errors import InvalidConfigError
 from esmkit.outputs import OutputOptions, build
@@ -144,7 +145,7 @@ def compare(
     b: str | Record,
     settings: Settings | None = None,
     *,
-    on_progress: Callable[[int], None] | None = None,
+    watcher: Watcher | None = None,
 ) -> Comparison:
     """Compares two proteins.
 
@@ -153,7 +154,7 @@ def compare(
         a: the first protein.
         b: the second.
         settings: the default ones are for finding what two proteins share.
-        on_progress: called with the tokens computed since the last call.
+        watcher: sees how far it is.
 
     Raises:
         UserError: a sequence is not acceptable, or a setting wrong.
@@ -169,7 +170,7 @@ def compare(
         clean(Record(0, name, each) if isinstance(each, str) else each, model.residues)
         for name, each in (("A", a), ("B", b))
     )
-    representations = _representations(model, [first, second, *_shuffled(second, settings)], settings, on_progress)
+    representations = _representations(model, [first, second, *_shuffled(second, settings)], settings, watcher)
     a_AD, b_BD = next(representations), next(representations)
     cosine_AB = cosines(a_AD, b_BD)
     similarity_AB = contrast(cosine_AB)
@@ -183,17 +184,20 @@ def compare(
 
 
 def _representations(
-    model: Model, records: Sequence[Record], settings: Settings, on_progress: Callable[[int], None] | None
+    model: Model, records: Sequence[Record], settings: Settings, watcher: Watcher | None
 ) -> Iterator[FloatArray]:
     """[L, D] of each."""
     (output,) = build(["per_residue"], model.shape, OutputOptions(layers=(settings.layer,)))
     (column,) = output.columns()
     numbered = [replace(record, index=index) for index, record in enumerate(records)]
+    on_progress = None if watcher is None else watcher.tokens
     results = model.engine.run(
         numbered, [output], length=model.length, residues=model.residues, on_progress=on_progress
     )
     for result in results:
         assert isinstance(result, Result)
+        if watcher is not None:
+            watcher.record(result.meta["length"])
         yield result.arrays[column.name]
 
 
