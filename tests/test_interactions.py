@@ -51,7 +51,6 @@ def test_the_linker_is_cut_out_exactly(tiny: Model, linker: int) -> None:
     np.testing.assert_array_equal(found.aa, raw[:a, :a])
     np.testing.assert_array_equal(found.bb, raw[b:, b:])
     np.testing.assert_allclose(found.contacts, found.contacts.T, atol=1e-6)
-    assert found.expected_contacts == pytest.approx(raw[:a, b:].sum())
 
 
 def test_glycines_at_the_ends_of_the_proteins_stay(tiny: Model) -> None:
@@ -187,7 +186,7 @@ def test_the_interface_of_one_pair_is_shown(esmkit: Esmkit, tmp_path: Path) -> N
     assert lines[0].startswith("a:b: 58 + 56 residues")
     assert len(lines) == 2 + 58 + 56
     none = esmkit("interactions", "contacts", both, "--threshold", "1", "-q").out
-    assert "no contact reaches the threshold" in none
+    assert "below the threshold" in none
     (told,) = map(
         json.loads, esmkit("interactions", "contacts", both, "--threshold", "0", "--json", "-q").out.splitlines()
     )

@@ -52,7 +52,7 @@ class ContactJob(PairJob):
     def columns(self) -> list[Column]:
         """Which pair, numbers and interfaces, and maps if they were asked for."""
         numbers = [Column(name, "int", ()) for name in ("length_a", "length_b")]
-        numbers += [Column(name, "float", ()) for name in ("highest_probability", "expected_contacts")]
+        numbers.append(Column("highest_probability", "float", ()))
         interfaces = [Column(name, "str", ()) for name in ("interface_a", "interface_b")]
         blocks = [Column(f"contacts_{name}", "float", ("L", "L")) for name in ("aa", "bb", "ab") if self.maps]
         return self.with_about([*numbers, *interfaces, *blocks])
@@ -83,7 +83,6 @@ class ContactJob(PairJob):
             "length_a": found.border,
             "length_b": len(found.contacts) - found.border,
             "highest_probability": found.best.probability,
-            "expected_contacts": found.expected_contacts,
             **{f"interface_{chain.lower()}": listed(interface, chain) for chain in "AB"},
             **({"contacts_aa": found.aa, "contacts_bb": found.bb, "contacts_ab": found.ab} if self.maps else {}),
             "contacts": found.contacts,
@@ -117,13 +116,12 @@ class Interfaces:
             return
         typer.echo(
             f"{item.id}: {arrays['length_a']} + {arrays['length_b']} residues, "
-            f"{arrays['expected_contacts']:.2f} contacts expected between the two"
+            f"highest probability between the two {arrays['highest_probability']:.3f}"
         )
         best: InterfaceResidue = arrays["best"]
         if not residues:
             typer.echo(
-                f"  no contact reaches the threshold; the most probable one is A {best.residue}{best.position} with "
-                f"B {best.partner_residue}{best.partner_position}, {best.probability:.3f}"
+                f"  below the threshold: A {best.residue}{best.position} with B {best.partner_residue}{best.partner_position}"
             )
             return
         typer.echo("  chain  position  residue  probability  touches")

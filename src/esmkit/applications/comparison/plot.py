@@ -7,8 +7,8 @@ from pathlib import Path
 from esmkit.applications.comparison.comparison import Comparison
 from esmkit.applications.pictures import save
 
-_LIMIT = 4.0
-"""Standard deviations at which the colours end."""
+_LIMITS = (1.0, 4.0)
+"""Standard deviations at which the colours begin and end."""
 
 
 def draw_dot_plot(found: Comparison, path: Path) -> None:
@@ -31,8 +31,8 @@ def draw_dot_plot(found: Comparison, path: Path) -> None:
     image = axes.imshow(
         found.similarity,
         cmap="Greys",
-        vmin=0,
-        vmax=_LIMIT,
+        vmin=_LIMITS[0],
+        vmax=_LIMITS[1],
         extent=(0.5, length_b + 0.5, length_a + 0.5, 0.5),
         aspect="auto",
     )

@@ -78,11 +78,6 @@ class PairContacts:
         return self.contacts[: self.border, self.border :]
 
     @property
-    def expected_contacts(self) -> float:
-        """Between the two: the sum of their probabilities."""
-        return float(self.ab.sum(dtype=np.float64))
-
-    @property
     def best(self) -> InterfaceResidue:
         """The most probable contact between the two, as its residue of A."""
         return self._residue("A", self.ab, int(self.ab.max(axis=1).argmax()))
