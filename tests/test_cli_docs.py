@@ -26,6 +26,9 @@ PAGES = (
     "predictors",
     "design",
     "maps",
+    "compare",
+    "interactions",
+    "antibodies-membranes",
     "library",
     "training",
     "contacts-training",
@@ -34,6 +37,7 @@ PAGES = (
 )
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NEEDS_A_DOWNLOAD = re.compile(r"^[^#\n]*(esm2-650m|avgfp_nn4dms|gb1_flip|esol_train|deeploc_train)", re.MULTILINE)
+ANTIBODY_PAGE = "antibodies-membranes"
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -51,18 +55,21 @@ def esmkit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").mkdir()
     known = examples()
-    # Calmodulin is shown on most pages, P10275 is cut into windows on one, P62593 is the protein of the assay.
-    few = ["P0DP23", "P10275", "P62593", *SHORT]
+    # Calmodulin is shown on most pages, P10275 is cut into windows on one, P62593 is the protein of the assay, two are
+    # compared, one is in a membrane.
+    few = ["P0DP23", "P10275", "P62593", "P10415", "Q07812", "P02945", *SHORT]
     shutil.copytree(ROOT / "examples" / "proteingym", tmp_path / "examples" / "proteingym")
     write_fasta(tmp_path / "examples" / "proteins.fasta", [(name, known[name]) for name in few])
     (tmp_path / "examples" / "structures").symlink_to(STRUCTURES)
-    for table in (ROOT / "examples").glob("*.csv"):
-        shutil.copy(table, tmp_path / "examples")
+    for path in (*(ROOT / "examples").glob("*.csv"), ROOT / "examples" / "antibody_chains.fasta"):
+        shutil.copy(path, tmp_path / "examples")
     return in_process(monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_and_every_line_of_python_runs(esmkit: Esmkit, page: str) -> None:
+    if page == ANTIBODY_PAGE:
+        pytest.importorskip("anarcii")
     names: dict[str, object] = {}
     ran = 0
     for language, code in blocks(DOCS / f"{page}.md"):
@@ -152,6 +159,17 @@ def test_every_option_of_design_is_on_its_page() -> None:
     commands = typer.main.get_command(app).commands["design"].commands.values()
     options = {option for command in commands for each in command.params for option in each.opts if option[0] == "-"}
     assert len(options) > 50
+    assert sorted(option for option in options - {"--help", "-h"} if f"`{option}`" not in pages) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "page", "at_least"), [("interactions", "interactions", 25), ("antibody", ANTIBODY_PAGE, 22)]
+)
+def test_every_option_of_pairs_is_on_its_page(name: str, page: str, at_least: int) -> None:
+    pages = "".join((DOCS / f"{each}.md").read_text(encoding="utf-8") for each in (page, "command-line"))
+    commands = typer.main.get_command(app).commands[name].commands.values()
+    options = {option for command in commands for each in command.params for option in each.opts if option[0] == "-"}
+    assert len(options) > at_least
     assert sorted(option for option in options - {"--help", "-h"} if f"`{option}`" not in pages) == []
 
 

@@ -24,9 +24,9 @@ def demand_picture(path: Path) -> None:
         raise InvalidConfigError(f"{path}: a picture ends with {', '.join(SUFFIXES)}", setting="plot")
 
 
-def save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path, *, dpi: int = _DPI) -> None:
     """Writes the picture, and the folder it is in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # letters of a title that the font lacks are drawn as boxes
-        figure.savefig(path, dpi=_DPI)
+        figure.savefig(path, dpi=dpi)

@@ -14,6 +14,7 @@ import sys
 import typer
 
 from esmkit.cli import (
+    antibody,
     attentions,
     benchmark,
     cluster,
@@ -22,6 +23,7 @@ from esmkit.cli import (
     embed,
     fit,
     incident,
+    interactions,
     keys,
     likelihood,
     logits,
@@ -50,6 +52,7 @@ app = typer.Typer(
 )
 for module in (embed, contacts, attentions, logits, predict, likelihood, fit, predict_property, serve, usage, version):
     module.register(app)
+compare.register(app)
 app.add_typer(models.app, name="models", help="List, download and check models.")
 app.add_typer(mutations.app, name="mutations")
 app.add_typer(design.app, name="design")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from esmkit.applications.pictures import SUFFIXES, save
 from esmkit.errors import InvalidConfigError, demand_module
 from esmkit.types import Result
 
-SUFFIXES = (".png", ".pdf", ".svg")
+_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_TICKS = 12
+"""Along an axis, at most."""
 
 
 class ContactPlots:
@@ -45,7 +48,7 @@ class ContactPlots:
             InvalidConfigError: a second record comes for a single file.
         """
         if not self.is_file:
-            draw(np.asarray(result.arrays["contacts"]), result.id, self.target / _file_name(result))
+            self._draw(result, self.target / _file_name(result))
             return
         if self._only is not None:
             raise InvalidConfigError(
@@ -56,7 +59,11 @@ class ContactPlots:
     def finish(self) -> None:
         """Draws the single file."""
         if self._only is not None:
-            draw(np.asarray(self._only.arrays["contacts"]), self._only.id, self.target)
+            self._draw(self._only, self.target)
+
+    def _draw(self, result: Result, path: Path) -> None:
+        lengths = {name: stop - start + 1 for name, (start, stop) in result.meta.get("chains", {}).items()}
+        draw(np.asarray(result.arrays["contacts"]), result.id, path, lengths=lengths)
 
 
 def _file_name(result: Result) -> str:
@@ -65,8 +72,18 @@ def _file_name(result: Result) -> str:
     return f"{result.index + 1:05d}_{safe}.png"
 
 
-def draw(contacts_LL: np.ndarray[Any, Any], title: str, path: Path) -> None:
-    """Writes one contact map as a picture; axes are 1-based positions."""
+def draw(
+    contacts_LL: np.ndarray[Any, Any], title: str, path: Path, *, lengths: Mapping[str, int] | None = None
+) -> None:
+    """Writes one contact map as a picture; axes are 1-based positions.
+
+    Args:
+        contacts_LL: probabilities.
+        title: over the picture; any text.
+        path: a .png, .pdf or .svg.
+        lengths: residues of each chain by its name, where the map is that of several: borders are drawn, and positions
+            count from 1 in every chain.
+    """
     from matplotlib.figure import Figure
 
     length = len(contacts_LL)
@@ -77,9 +94,24 @@ def draw(contacts_LL: np.ndarray[Any, Any], title: str, path: Path) -> None:
     # falls between two pixels.
     image = axes.imshow(contacts_LL, cmap="Blues", vmin=0, vmax=1, origin="lower", extent=(*edges, *edges))
     axes.set_title(title if len(title) <= 60 else f"{title[:57]}...", parse_math=False)
-    axes.set(xlabel="position", ylabel="position")
+    label = f"position in {' | '.join(name[:24] for name in lengths)}" if lengths else "position"
+    axes.set_xlabel(label, parse_math=False)
+    axes.set_ylabel(label, parse_math=False)
+    if lengths:
+        _mark_chains(axes, list(lengths.values()))
     figure.colorbar(image, ax=axes, label="contact probability", shrink=0.85)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # letters of an id that the font lacks are drawn as boxes
-        figure.savefig(path, dpi=160)
+    save(figure, path, dpi=160)
+
+
+def _mark_chains(axes: Any, lengths: list[int]) -> None:
+    """Lines between the chains, and ticks that count from 1 in each."""
+    step = next((each for each in _STEPS if sum(lengths) / each <= _TICKS), _STEPS[-1])
+    ticks, start = [], 0
+    for length in lengths:
+        ticks += [(start + number, str(number)) for number in range(step, length + 1, step)]
+        start += length
+        if start < sum(lengths):
+            axes.axhline(start + 0.5, color="#d95f02", linewidth=0.8)
+            axes.axvline(start + 0.5, color="#d95f02", linewidth=0.8)
+    for set_ticks in (axes.set_xticks, axes.set_yticks):
+        set_ticks([place for place, _ in ticks], [text for _, text in ticks])

@@ -7,17 +7,20 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from esmkit.alphabet import STANDARD
+from esmkit.applications.hydropathy import Hydropathy, hydropathy
 from esmkit.applications.mutations.heatmap import draw_heatmap
 from esmkit.applications.mutations.logo import draw_logo
 from esmkit.applications.mutations.page import write_page
-from esmkit.applications.mutations.scan import PositionSummary, Scan, assembled, scan_indices
+from esmkit.applications.mutations.scan import Scan, assembled, scan_indices
 from esmkit.applications.mutations.scoring import names_of
 from esmkit.applications.mutations.variants import AMINO_ACIDS, SINGLE_COLUMNS, singles
 from esmkit.applications.pictures import SUFFIXES, demand_picture
@@ -46,6 +49,7 @@ class ScanRequest:
     heatmaps: tuple[Path, ...]
     logo: Path | None
     summary: Path | None
+    hydropathy: bool = False
 
     @property
     def has_derived(self) -> bool:
@@ -98,6 +102,8 @@ def execute(options: ScoringOptions, request: ScanRequest) -> int:
     if scores:
         _derive(_scan(protein, indices, scores, options, models, request.offset), protein, request, options)
     run.summary.report(quiet=options.quiet, json=options.json and request.out is not None)
+    if request.hydropathy and not options.quiet:
+        print(f"esmkit: {segment_list(hydropathy(protein.sequence), request.offset)}", file=sys.stderr)  # noqa: T201
     return OK
 
 
@@ -111,6 +117,14 @@ def given_protein(source: str, sequence: str | None, protein_id: str | None) -> 
     if bool(source) == bool(sequence):
         raise InvalidConfigError("give either PROTEIN or --sequence, one of the two", setting="source")
     return Record(0, "sequence", sequence) if sequence else one_protein(source, protein_id)
+
+
+def segment_list(found: Hydropathy, offset: int) -> str:
+    """The hydrophobic segments in the numbering of the scan, as text."""
+    count = len(found.segments)
+    where = ", ".join(f"{start + offset}-{stop + offset}" for start, stop in found.segments)
+    name = f"{count or 'no'} hydrophobic segment{'' if count == 1 else 's'}"
+    return f"{name} (mean of {found.window} residues at least {found.threshold}){': ' if where else ''}{where}"
 
 
 def position_list(text: str) -> list[int]:
@@ -156,42 +170,52 @@ def _read_back(path: Path, column: str) -> list[float]:
 def _derive(scan: Scan, protein: Record, request: ScanRequest, options: ScoringOptions) -> None:
     """Pictures and summary; the summary to the screen when nothing else was asked for."""
     title = f"{protein.id} {protein.description}".strip() if request.source else f"{len(scan.sequence)} residues"
+    track = hydropathy(protein.sequence) if request.hydropathy else None
     for path in request.heatmaps:
         if path.suffix.lower() == ".html":
-            write_page(scan, path, title=title)
+            write_page(scan, path, title=title, hydropathy=track)
         else:
-            draw_heatmap(scan, path, title=title)
+            draw_heatmap(scan, path, title=title, hydropathy=track)
     if request.logo is not None:
         draw_logo(scan, request.logo, title=title)
     if request.summary is not None:
         request.summary.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(request.summary, summary_csv(scan.summary()))
+        write_whole(request.summary, summary_csv(_lines(scan, track)))
     if request.out is None and not request.has_derived:
-        _show(scan, json_lines=options.json)
+        _show(_lines(scan, track), scan, json_lines=options.json)
 
 
-def summary_csv(summary: Sequence[PositionSummary]) -> str:
+def _lines(scan: Scan, track: Hydropathy | None) -> list[dict[str, Any]]:
+    """The summary by position, with the hydropathy where it was asked for."""
+    lines = [dataclasses.asdict(line) for line in scan.summary()]
+    if track is not None:
+        for line, mean in zip(lines, track.means[scan.indices].tolist(), strict=True):
+            line["hydropathy"] = mean
+    return lines
+
+
+def summary_csv(lines: Sequence[Mapping[str, Any]]) -> str:
     """The summary as a table."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow([field.name for field in dataclasses.fields(PositionSummary)])
-    for line in summary:
-        values = dataclasses.astuple(line)
-        rows.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
+    rows.writerow(lines[0])
+    for line in lines:
+        rows.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in line.values()])
     return text.getvalue()
 
 
-def _show(scan: Scan, *, json_lines: bool) -> None:
+def _show(lines: Sequence[Mapping[str, Any]], scan: Scan, *, json_lines: bool) -> None:
     """One line per position: a table for people, or everything as JSON."""
     if json_lines:
         columns = [STANDARD.index(residue) for residue in AMINO_ACIDS]
-        for line, scores in zip(scan.summary(), scan.scores[:, columns].tolist(), strict=True):
-            by_residue = dict(zip(AMINO_ACIDS, scores, strict=True))
-            typer.echo(json.dumps({**dataclasses.asdict(line), "scores": by_residue}))
+        for line, scores in zip(lines, scan.scores[:, columns].tolist(), strict=True):
+            typer.echo(json.dumps({**line, "scores": dict(zip(AMINO_ACIDS, scores, strict=True))}))
         return
-    typer.echo("position  wild type  probability  entropy  mean effect  best substitution")
-    for line in scan.summary():
+    track = "  hydro" if "hydropathy" in lines[0] else ""
+    typer.echo(f"position  wild type  probability  entropy  mean effect  best substitution{track}")
+    for line in lines:
         typer.echo(
-            f"{line.position:>8}  {line.wild_type:>9}  {line.probability:>11.4f}  {line.entropy_bits:>7.4f}  "
-            f"{line.mean_effect:>11.4f}  {line.best_substitution:>8} {line.best_score:>8.4f}"
+            f"{line['position']:>8}  {line['wild_type']:>9}  {line['probability']:>11.4f}  "
+            f"{line['entropy_bits']:>7.4f}  {line['mean_effect']:>11.4f}  {line['best_substitution']:>8} "
+            f"{line['best_score']:>8.4f}" + (f"{line['hydropathy']:>7.2f}" if track else "")
         )

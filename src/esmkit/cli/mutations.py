@@ -40,6 +40,10 @@ def scan(
         Path | None,
         typer.Option(help="CSV: entropy, mean effect, best substitution per position.", rich_help_panel=OUT),
     ] = None,
+    hydropathy: Annotated[
+        bool,
+        typer.Option("--hydropathy", help="Hydrophobic segments beside the scores.", rich_help_panel=OUT),
+    ] = False,
 ) -> int:
     """Score every single substitution of a protein: L x 19 scores, pictures, a summary per position.
 
@@ -47,7 +51,8 @@ def scan(
     """
     from esmkit.cli.mutation_scan import ScanRequest, execute
 
-    request = ScanRequest(source, sequence, protein_id, positions, offset, out, tuple(heatmap or ()), logo, summary)
+    pictures = tuple(heatmap or ())
+    request = ScanRequest(source, sequence, protein_id, positions, offset, out, pictures, logo, summary, hydropathy)
     return execute(options, request)
 
 

@@ -55,27 +55,9 @@ Json = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class ProteinOptions:
-    """Which proteins, and which model: what every command that reads proteins shares."""
+class ModelOptions:
+    """Which model, and what it takes: what every command shares that computes; `run.load_model` acts on it."""
 
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="INPUT",
-            help="FASTA, CSV, TSV or Parquet (.gz .zst ...), or - for standard input.",
-            show_default=False,
-        ),
-    ] = ""
-    input_format: Annotated[
-        str | None,
-        typer.Option(help="fasta, csv, tsv or parquet; by default as the suffix says.", rich_help_panel=INPUT),
-    ] = None
-    id_column: Annotated[
-        str | None, typer.Option(help="Column of a table that holds the ids.", rich_help_panel=INPUT)
-    ] = None
-    sequence_column: Annotated[
-        str | None, typer.Option(help="Column of a table that holds the sequences.", rich_help_panel=INPUT)
-    ] = None
     lowercase: Annotated[
         Literal["error", "upper"], typer.Option(help="Refuse lower case, or read it as upper.", rich_help_panel=INPUT)
     ] = "error"
@@ -99,6 +81,30 @@ class ProteinOptions:
     offline: Offline = False
     quiet: Quiet = False
     json: Json = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProteinOptions(ModelOptions):
+    """Which proteins: what every command shares that reads them from one place."""
+
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="FASTA, CSV, TSV or Parquet (.gz .zst ...), or - for standard input.",
+            show_default=False,
+        ),
+    ] = ""
+    input_format: Annotated[
+        str | None,
+        typer.Option(help="fasta, csv, tsv or parquet; by default as the suffix says.", rich_help_panel=INPUT),
+    ] = None
+    id_column: Annotated[
+        str | None, typer.Option(help="Column of a table that holds the ids.", rich_help_panel=INPUT)
+    ] = None
+    sequence_column: Annotated[
+        str | None, typer.Option(help="Column of a table that holds the sequences.", rich_help_panel=INPUT)
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

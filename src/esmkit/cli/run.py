@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from esmkit import sinks
 from esmkit.alphabet import ResiduePolicy
 from esmkit.batching import LengthPolicy
-from esmkit.cli.options import ProteinOptions, RunOptions
+from esmkit.cli.options import ModelOptions, RunOptions
 from esmkit.cli.progress import Progress
 from esmkit.cli.summary import RunSummary
 from esmkit.config import Settings
@@ -24,7 +24,7 @@ from esmkit.engine.budget import give_back_freed, shard_residues, share_one_heap
 from esmkit.errors import InvalidConfigError
 from esmkit.inputs import check_unique, from_sequences, open_records
 from esmkit.outputs import Output, OutputOptions, build
-from esmkit.types import Failure, Record, Result
+from esmkit.types import Column, Failure, Record, Result
 
 SHARD_RECORDS = 100_000
 OK, SOME_FAILED = 0, 1
@@ -87,12 +87,18 @@ def compute(
         observer: sees every result as it passes.
         printer: shows results when there is no --out.
     """
+    return carry_out(Job(run, model, outputs, arguments, observer), printer)
+
+
+def carry_out(job: Job, printer: Printer | None) -> int:
+    """Runs a job into a file or to the screen, reports, and returns the exit code."""
     gc.freeze()  # modules and model stay to the end: looking through them again and again costs a tenth of reading
-    job = _Job(run, model, outputs, arguments, observer)
+    run = job.run
     started = time.perf_counter()
     masks = [output.masks for output in job.outputs]
-    with Progress(job.source, masks, enabled=not run.quiet, countable=_is_readable_twice(run)) as progress:
+    with Progress(job.source, masks, enabled=not run.quiet, countable=job.is_readable_twice()) as progress:
         summary = job.to_files(progress) if run.out is not None else job.to_screen(progress, printer)
+    summary.noun = job.noun
     summary.report(time.perf_counter() - started, quiet=run.quiet, json=run.json and run.out is not None)
     return SOME_FAILED if summary.failures else OK
 
@@ -120,12 +126,7 @@ def check(run: RunOptions, *, shown: bool) -> None:
         raise InvalidConfigError("name a file or directory for the results: --out results.parquet", setting="out")
 
 
-def _is_readable_twice(run: RunOptions) -> bool:
-    """A pipe, named or not, is empty once it was read."""
-    return bool(run.sequence) or Path(run.source).is_file()
-
-
-def load_model(run: ProteinOptions) -> Model:
+def load_model(run: ModelOptions) -> Model:
     """Loads the model that the options name, and says so if it is for trying things out."""
     share_one_heap()
     model = load(
@@ -146,8 +147,14 @@ def load_model(run: ProteinOptions) -> Model:
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """One command line, ready to run."""
+class Job:
+    """One command line, ready to run; commands whose records are something else than proteins have a kind of their own.
+
+    Attributes:
+        noun: one record, in words.
+    """
+
+    noun: ClassVar[str] = "protein"
 
     run: RunOptions
     model: Model
@@ -164,6 +171,14 @@ class _Job:
             run.source, format=run.input_format, id_column=run.id_column, sequence_column=run.sequence_column
         )
 
+    def is_readable_twice(self) -> bool:
+        """Whether `source` can be opened again: a pipe, named or not, is empty once it was read."""
+        return bool(self.run.sequence) or Path(self.run.source).is_file()
+
+    def columns(self) -> list[Column]:
+        """What the results hold."""
+        return [column for output in self.outputs for column in output.columns()]
+
     def records(self) -> Iterator[Record | Failure]:
         """The same with ids checked."""
         return check_unique(self.source(), on_error=self.run.on_error)
@@ -175,9 +190,9 @@ class _Job:
         target = sinks.open_target(
             run.out,
             format=run.format,
-            columns=[column for output in self.outputs for column in output.columns()],
+            columns=self.columns(),
             dtype=run.out_dtype,
-            arguments=self._arguments(),
+            arguments=self.asked(),
             provenance=engine.provenance,
             shard_records=SHARD_RECORDS,
             shard_residues=run.shard_residues or shard_residues(self.model.shape, engine.runner.device),
@@ -186,7 +201,7 @@ class _Job:
         with target:
             for shard in target.pending(self.records()):
                 progress.skip_to(shard.first)
-                for item in self._results(shard.records, progress):
+                for item in self.results(shard.records, progress):
                     shard.write(item)
                 shard.commit()
                 give_back_freed()
@@ -198,13 +213,13 @@ class _Job:
         summary = RunSummary()
         shown: AbstractContextManager[Any] = progress.above() if printer else nullcontext()
         with shown:
-            for item in self._results(self.records(), progress):
+            for item in self.results(self.records(), progress):
                 summary.count(item)
                 if printer is not None:
                     printer.show(item, json=self.run.json)
         return summary
 
-    def _results(self, records: Iterable[Record | Failure], progress: Progress) -> Iterator[Result | Failure]:
+    def results(self, records: Iterable[Record | Failure], progress: Progress) -> Iterator[Result | Failure]:
         """Results of a stretch of the input, seen by progress and observer."""
         results = self.model.engine.run(
             records,
@@ -221,7 +236,7 @@ class _Job:
                     self.observer(item)
             yield item
 
-    def _arguments(self) -> dict[str, Any]:
+    def asked(self) -> dict[str, Any]:
         """What changes the results, for the manifest and for resuming."""
         run = self.run
         return {

@@ -81,11 +81,13 @@ class RunSummary(Finished):
         records: records of the input, failed ones too.
         residues: residues of all results, of this run and of the one it continued.
         computed_residues: residues of the results of this run.
+        noun: one record, in words.
     """
 
     records: int = 0
     residues: int = 0
     computed_residues: int = 0
+    noun: str = "protein"
 
     @classmethod
     def of_files(cls, done: Summary, computed_residues: int) -> Self:
@@ -121,8 +123,8 @@ class RunSummary(Finished):
 
     def lines(self, seconds: float) -> list[str]:
         """As text for a terminal of 80 columns."""
-        proteins = f"{self.records:,} protein{'' if self.records == 1 else 's'}"
-        first = f"{proteins}, {self.residues:,} residues in {seconds:.1f} s, {self._speed(seconds)}"
+        records = f"{self.records:,} {self.noun}{'' if self.records == 1 else 's'}"
+        first = f"{records}, {self.residues:,} residues in {seconds:.1f} s, {self._speed(seconds)}"
         return [first, *self.outcome_lines()]
 
     def _speed(self, seconds: float) -> str:

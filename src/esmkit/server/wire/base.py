@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from esmkit.applications.chains import Chains
 from esmkit.outputs import OutputOptions
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.types import Record
@@ -47,24 +48,6 @@ class Body(BaseModel):
     """Base of all request parts: JSON types as they are, no coercion of "1" to 1."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Chains:
-    """Where the chains of one item lie in the sequence that is computed.
-
-    Attributes:
-        spans: 0-based half-open residues of each chain in the joined sequence.
-        keep: int64, indices of the residues that belong to a chain.
-    """
-
-    spans: tuple[tuple[int, int], ...]
-    keep: Array
-
-    def positions(self) -> list[list[int]]:
-        """First and last residue of each chain, 1-based, once the linkers are cut out."""
-        ends = np.cumsum([stop - start for start, stop in self.spans]).tolist()
-        return [[first + 1, last] for first, last in zip([0, *ends], ends, strict=False)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from pydantic import BaseModel, Field, create_model, field_validator
 from pydantic.config import JsonDict
 
 from esmkit import alphabet
+from esmkit.applications import chains
+from esmkit.applications.chains import Chains
 from esmkit.errors import InvalidConfigError
 from esmkit.outputs import OutputOptions
 from esmkit.server.errors import InvalidRequestError, Issue
-from esmkit.server.wire import chains
-from esmkit.server.wire.base import Body, Bounds, Call, Chains, FieldOf, Version, items_field
+from esmkit.server.wire.base import Body, Bounds, Call, FieldOf, Version, items_field
 from esmkit.types import ModelShape, Record
 
 ACTIONS = ("encode", "predict", "log_prob")
@@ -39,7 +40,9 @@ _EXAMPLES = {"encode": "MKTAYIAKQRQISFVKSHFSRQ", "predict": "MKTAYIAK<mask>RQISF
 class ChainOptions(Body):
     """How chains separated by `:` become one sequence."""
 
-    linker: int = Field(25, ge=1, le=200, description="Glycines between neighbouring chains; cut from the answer.")
+    linker: int = Field(
+        chains.LINKER_LENGTH, ge=1, le=200, description="Glycines between neighbouring chains; cut from the answer."
+    )
 
 
 class Params(Body):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from esmkit import alphabet
-from esmkit.server.wire import chains
+from esmkit.applications import chains
 from esmkit.server.wire.base import Array, Arrays, Call, Version
 from esmkit.types import ModelShape, Result
 
