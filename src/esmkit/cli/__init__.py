@@ -14,11 +14,13 @@ import sys
 import typer
 
 from esmkit.cli import (
+    annotate,
     attentions,
     benchmark,
     contacts,
     embed,
     incident,
+    index,
     keys,
     likelihood,
     logits,
@@ -26,6 +28,7 @@ from esmkit.cli import (
     mutations,
     predict,
     predict_property,
+    search,
     serve,
     train,
     usage,
@@ -44,11 +47,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (embed, contacts, attentions, logits, predict, likelihood, predict_property, serve, usage, version):
+for module in (embed, contacts, attentions, logits, predict, likelihood, predict_property, search, annotate):
+    module.register(app)
+for module in (serve, usage, version):
     module.register(app)
 app.add_typer(models.app, name="models", help="List, download and check models.")
 app.add_typer(mutations.app, name="mutations")
 app.add_typer(benchmark.app, name="benchmark")
+app.add_typer(index.app, name="index")
 app.add_typer(train.app, name="train")
 app.add_typer(keys.app, name="keys")
 app.add_typer(incident.app, name="incident")

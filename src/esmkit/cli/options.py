@@ -55,8 +55,8 @@ Json = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
-    """The shared part of a command line; `cli/run.py` acts on it."""
+class ProteinOptions:
+    """Which proteins, and which model: what every command that reads proteins shares."""
 
     source: Annotated[
         str,
@@ -66,10 +66,6 @@ class RunOptions:
             show_default=False,
         ),
     ] = ""
-    sequence: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RESIDUES", help="A sequence, instead of INPUT; may be repeated.", rich_help_panel=INPUT),
-    ] = None
     input_format: Annotated[
         str | None,
         typer.Option(help="fasta, csv, tsv or parquet; by default as the suffix says.", rich_help_panel=INPUT),
@@ -101,6 +97,16 @@ class RunOptions:
     batch_tokens: BatchTokens = None
     threads: Threads = None
     offline: Offline = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions(ProteinOptions):
+    """The shared part of the command line of one result per record; `cli/run.py` acts on it."""
+
+    sequence: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RESIDUES", help="A sequence, instead of INPUT; may be repeated.", rich_help_panel=INPUT),
+    ] = None
     out: Out = None
     format: Annotated[
         str | None,

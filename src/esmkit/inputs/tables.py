@@ -137,7 +137,7 @@ def _columns(
     id_at = _find(source, names, "id", id_column)
     sequence_at = _find(source, names, "sequence", sequence_column)
     if sequence_at is None:
-        raise _missing(source, names, "sequence", " or ".join(DEFAULT_COLUMNS["sequence"]))
+        raise _missing(source, names, " or ".join(DEFAULT_COLUMNS["sequence"]), " with --sequence-column")
     others_at = (_find(source, names, role, wanted) for role, wanted in (other_columns or {}).items())
     return id_at, sequence_at, *(at for at in others_at if at is not None)
 
@@ -149,24 +149,28 @@ def _find(source: str, names: Sequence[str], role: str, wanted: str | None) -> i
         if wanted is None:
             return None
     elif wanted not in names:
-        raise _missing(source, names, role, repr(wanted))
+        raise _missing(source, names, repr(wanted), _option(role, wanted))
     if names.count(wanted) > 1:
         raise InvalidInputError(
-            f"{source} has {names.count(wanted)} columns named {wanted!r}; rename them, or choose another one with "
-            f"--{role}-column",
+            f"{source} has {names.count(wanted)} columns named {wanted!r}; rename them, or choose another one"
+            f"{_option(role, wanted)}",
             source=source,
             line=1,
         )
     return names.index(wanted)
 
 
-def _missing(source: str, names: Sequence[str], role: str, wanted: str) -> InvalidInputError:
+def _missing(source: str, names: Sequence[str], wanted: str, option: str) -> InvalidInputError:
     return InvalidInputError(
-        f"{source} has no column {wanted}; its columns are {', '.join(map(repr, names))}: choose one of them with "
-        f"--{role}-column",
+        f"{source} has no column {wanted}; its columns are {', '.join(map(repr, names))}: choose one of them{option}",
         source=source,
         line=1,
     )
+
+
+def _option(role: str, column: str) -> str:
+    """Where a column is chosen; a column that is wanted for itself, as {"dssp": "dssp"}, has no option of its own."""
+    return "" if role == column else f" with --{role}-column"
 
 
 FORMATS = (
