@@ -2,9 +2,9 @@
 
 usage: python examples/search_cath.py DOMAINS.csv [MODEL] [FOLDER]
 
-DOMAINS.csv has the columns domain, cath_superfamily, role (query or lookup) and sequence. Printed are the share of queries
-whose nearest domain is of their superfamily, beside that of amino-acid composition, and what `annotate` makes of them. The
-index is kept in FOLDER; a second run uses it.
+DOMAINS.csv has the columns domain, cath_superfamily, role (query or lookup) and sequence. Printed are the share of
+queries whose nearest domain is of their superfamily, beside that of amino-acid composition, and what `annotate` makes
+of them. The index is kept in FOLDER; a second run uses it.
 """
 
 import csv
@@ -58,9 +58,7 @@ def main() -> None:
     vectors = model.embed([row["sequence"] for row in queries])
     hits = index.search(vectors, k=10)
     found = [[hit.about[LABEL] for hit in near] for near in hits]
-    print(
-        f"{len(queries)} queries, {len(lookups)} lookups of {len(set(known))} superfamilies, {model.provenance['slug']}"
-    )
+    print(f"{len(queries)} queries, {len(lookups)} lookups of {len(set(known))} superfamilies")
     print("the nearest is of the superfamily of the query:")
     print(f"  by embedding    {np.mean([near[0] == own for near, own in zip(found, true, strict=True)]):.3f}")
     print(f"  by composition  {recall_at_1(composition(queries), composition(lookups), true, known):.3f}")

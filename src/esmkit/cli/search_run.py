@@ -119,13 +119,9 @@ def _run(
             for row in rows(group):
                 show(row)
         table.about = {"arguments": about, "provenance": dict(found.provenance)}
+    facts: dict[str, object] = {"queries": queries, "rows": table.shown, "failures": finished.failures}
+    facts["out"] = None if options.out is None else str(options.out)
     noun = "query" if queries == 1 else "queries"
-    facts = {
-        "queries": queries,
-        "rows": table.shown,
-        "failures": finished.failures,
-        "out": options.out and str(options.out),
-    }
     lines = [f"{queries:,} {noun} in {len(index.table):,} proteins", *finished.outcome_lines()]
     finished.show(facts, lines, quiet=options.quiet, json=options.json and options.out is not None)
     return SOME_FAILED if finished.failures else OK

@@ -207,8 +207,15 @@ class Embeddings:
         names = tuple(chosen[key] for key in keys)
         pool = cast(Pooling, keys[0][0])
         dimension = sum(schema.field(name).type.list_size for name in names)
-        about = (provenance[part] for part in ("slug", "source", "weights_sha256"))
-        return cls(path, names, Space(*about, tuple(key[1] for key in keys), pool, dimension), provenance)
+        space = Space(
+            provenance["slug"],
+            provenance["source"],
+            provenance["weights_sha256"],
+            tuple(number for _, number in keys),
+            pool,
+            dimension,
+        )
+        return cls(path, names, space, provenance)
 
     def entries(self, columns: Sequence[Metadata], wanted: Wanted = everything) -> Iterator[Entry | Failure]:
         """See `Source`; metadata are further columns of the file, where somebody added them."""
