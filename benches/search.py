@@ -36,7 +36,7 @@ class MadeUp:
     """A source of vectors that no model made."""
 
     vectors: FloatArray
-    space: Space = Space("made-up", "nowhere", "0" * 64, (1,), "mean", DIMENSION)
+    space: Space = field(default=Space("made-up", "nowhere", "0" * 64, (1,), "mean", DIMENSION))
     provenance: Mapping[str, Any] = field(default_factory=dict)
     batch_residues: int = 10_000_000
 
