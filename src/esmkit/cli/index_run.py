@@ -52,7 +52,7 @@ def run_build(options: FillOptions, request: BuildRequest) -> int:
     started = time.perf_counter()
     layers = None if request.layers is None else numbers(request.layers, setting="layers")
     records = records_of(options, request.columns)
-    with source_of(options, records, layers, request.pool, on_error=options.on_error, quiet=options.quiet) as source:
+    with source_of(options, records, layers, request.pool, on_error=options.on_error) as source:
         filled = build_index(
             request.out,
             source,
@@ -70,9 +70,7 @@ def run_add(options: AddOptions, folder: Path) -> int:
     card = Index.open(folder).card
     options = replace(options, model=options.model or card.space.locate())
     records, space = records_of(options, card.columns), card.space
-    with source_of(
-        options, records, space.layers, space.pooling, on_error=options.on_error, quiet=options.quiet
-    ) as source:
+    with source_of(options, records, space.layers, space.pooling, on_error=options.on_error) as source:
         filled = add_to(folder, source, batch_residues=options.shard_residues)
     return _report(filled, folder, options, time.perf_counter() - started)
 
@@ -86,7 +84,7 @@ def records_of(options: ProteinOptions, columns: Sequence[Metadata] = ()) -> Rec
         format=options.input_format,
         id_column=options.id_column,
         sequence_column=options.sequence_column,
-        other_columns={column.name: column.name for column in columns},
+        other_columns={f"--{column.kind}-column {column.name}": column.name for column in columns},
     )
 
 
@@ -98,16 +96,15 @@ def source_of(
     pooling: Pooling | None,
     *,
     on_error: Literal["stop", "skip"],
-    quiet: bool,
 ) -> Iterator[Source]:
     """Proteins with vectors: from a file of embeddings as they are, else through the model, with progress."""
     if options.input_format is None and is_embeddings(options.source):
         yield Embeddings.open(Path(options.source), layers=layers, pooling=pooling)
         return
-    model = load_model(options, quiet=quiet)
+    model = load_model(options)
     space = Space.of(model, layers=layers or (-1,), pooling=pooling or "mean")
     countable = not options.source or Path(options.source).is_file()
-    with Progress(records, [False], enabled=not quiet, countable=countable) as progress:
+    with Progress(records, [False], enabled=not options.quiet, countable=countable) as progress:
         yield Sequences(model, records, space, on_error, progress)
 
 

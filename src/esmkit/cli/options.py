@@ -97,6 +97,8 @@ class ProteinOptions:
     batch_tokens: BatchTokens = None
     threads: Threads = None
     offline: Offline = False
+    quiet: Quiet = False
+    json: Json = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,6 @@ class RunOptions(ProteinOptions):
         typer.Option(min=1, help="Residues per shard; by default about a minute of work.", rich_help_panel=OUT),
     ] = None
     on_error: OnError = "stop"
-    quiet: Quiet = False
-    json: Json = False
 
 
 def with_options(kind: type[Any], name: str) -> Callable[[Function], Function]:

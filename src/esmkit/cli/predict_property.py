@@ -48,7 +48,7 @@ def predict_property(
     saved = read_predictor(predictor)
     is_array = saved.card.task.kind == "regression" and saved.card.task.level == "residue"
     check(run, shown=not is_array or run.json)
-    model = load_model(replace(run, model=run.model or saved.base), quiet=run.quiet)
+    model = load_model(replace(run, model=run.model or saved.base))
     output = saved.put_on(model, probabilities=probabilities)
     arguments = {"predictor_sha256": saved.sha256, "probabilities": probabilities}
     return compute(run, model, [output], arguments, printer=ScalarTable(texts=True))

@@ -62,7 +62,7 @@ def execute(
         EsmkitError: whatever stops the run; `main` turns it into a message and a code.
     """
     check(run, shown=printer is not None or observer is not None)
-    model = load_model(run, quiet=run.quiet)
+    model = load_model(run)
     arguments = {**_arguments_of(options, model), **(asked or {})}
     outputs = build(output_names, model.shape, options)
     return compute(run, model, outputs, arguments, observer=observer, printer=printer)
@@ -125,7 +125,7 @@ def _is_readable_twice(run: RunOptions) -> bool:
     return bool(run.sequence) or Path(run.source).is_file()
 
 
-def load_model(run: ProteinOptions, *, quiet: bool) -> Model:
+def load_model(run: ProteinOptions) -> Model:
     """Loads the model that the options name, and says so if it is for trying things out."""
     share_one_heap()
     model = load(
@@ -140,7 +140,7 @@ def load_model(run: ProteinOptions, *, quiet: bool) -> Model:
         settings=Settings.from_env(os.environ, offline=run.offline or None),
     )
     line = model.engine.loaded.notice
-    if line and not quiet:
+    if line and not run.quiet:
         print(f"esmkit: {line}", file=sys.stderr)  # noqa: T201
     return model
 

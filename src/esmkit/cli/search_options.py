@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from esmkit.cli.options import INPUT, MODEL, OUT, RUN, Json, OnError, ProteinOptions, Quiet
+from esmkit.cli.options import INPUT, MODEL, OUT, RUN, OnError, ProteinOptions
 
 IndexFolder = Annotated[Path, typer.Argument(metavar="INDEX", help="Folder of the index.", show_default=False)]
 Pool = Annotated[
@@ -37,8 +37,6 @@ class FillOptions(ProteinOptions):
         typer.Option(min=1, help="Residues written at once; by default about a minute of work.", rich_help_panel=RUN),
     ] = None
     on_error: OnError = "stop"
-    quiet: Quiet = False
-    json: Json = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +88,3 @@ class QueryOptions(ProteinOptions):
     ] = None
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.", rich_help_panel=OUT)] = False
     on_error: OnError = "stop"
-    quiet: Quiet = False
-    json: Json = False

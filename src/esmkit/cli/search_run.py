@@ -108,7 +108,7 @@ def _run(
     options = replace(options, model=options.model or space.locate())
     sequences = options.sequence
     records = (lambda: from_sequences(sequences)) if sequences else records_of(options)
-    source = source_of(options, records, space.layers, space.pooling, on_error=options.on_error, quiet=options.quiet)
+    source = source_of(options, records, space.layers, space.pooling, on_error=options.on_error)
     about = {"index": str(index.folder), "proteins": len(index.table), **arguments}
     with source as found, table.to(options.out, overwrite=options.overwrite, json=options.json) as show:
         space.demand(found.space, index.folder)

@@ -51,8 +51,8 @@ def open_records(
         id_column: the column of a table that holds the ids; by default id, name, accession or entry, in any case,
             else ids are `row1`, `row2`, ...
         sequence_column: the column of a table that holds the sequences; by default sequence or seq, in any case.
-        other_columns: further columns of a table by what they are, such as {"label": "solubility"}: their text becomes
-            `Record.cells`.
+        other_columns: further columns of a table by what they are, such as {"label": "solubility"}, or by the option
+            that asked for them, such as {"--color-by dssp": "dssp"}: their text becomes `Record.cells`.
 
     Raises:
         InvalidInputError: the format is unknown; later, the file cannot be read as records or has none.
@@ -68,7 +68,8 @@ def open_records(
     others = dict(other_columns or {})
     if chosen.takes_columns:
         return _at_least_one(chosen.read(source, **columns, other_columns=others), source)
-    for setting, column in (columns | {f"{role}_column": name for role, name in others.items()}).items():
+    settings = {role if role.startswith("--") else f"{role}_column": name for role, name in others.items()}
+    for setting, column in (columns | settings).items():
         if column is not None:
             raise InvalidConfigError(
                 f"{setting} is {column!r}, but {source} is read as {chosen.name}, which has no columns; "

@@ -38,7 +38,8 @@ def read_delimited(
         delimiter: the character between two cells.
         id_column: its name; by default one of `DEFAULT_COLUMNS`, else ids are `row1`, `row2`, ...
         sequence_column: its name; by default one of `DEFAULT_COLUMNS`.
-        other_columns: further columns by what they are, such as {"label": "solubility"}; they become `Record.cells`.
+        other_columns: further columns by what they are, such as {"label": "solubility"}, or by the option that asked,
+            such as {"--color-by dssp": "dssp"}; they become `Record.cells`.
 
     Raises:
         InvalidInputError: the source cannot be read, a column is missing or not unique, or a row is malformed.
@@ -149,11 +150,11 @@ def _find(source: str, names: Sequence[str], role: str, wanted: str | None) -> i
         if wanted is None:
             return None
     elif wanted not in names:
-        raise _missing(source, names, repr(wanted), _option(role, wanted))
+        raise _missing(source, names, repr(wanted), _option(role))
     if names.count(wanted) > 1:
         raise InvalidInputError(
             f"{source} has {names.count(wanted)} columns named {wanted!r}; rename them, or choose another one"
-            f"{_option(role, wanted)}",
+            f"{_option(role)}",
             source=source,
             line=1,
         )
@@ -168,9 +169,9 @@ def _missing(source: str, names: Sequence[str], wanted: str, option: str) -> Inv
     )
 
 
-def _option(role: str, column: str) -> str:
-    """Where a column is chosen; a column that is wanted for itself, as {"dssp": "dssp"}, has no option of its own."""
-    return "" if role == column else f" with --{role}-column"
+def _option(role: str) -> str:
+    """How another column is chosen; a role may be an option as it was written, such as `--color-by dssp`."""
+    return f" in place of {role}" if role.startswith("--") else f" with --{role}-column"
 
 
 FORMATS = (
