@@ -130,6 +130,9 @@ def test_a_file_of_embeddings_is_as_good_as_its_sequences(esmkit: Esmkit, domain
     ]
     assert len(found[0]) == 90
     assert found[0] == found[1] == found[2]
+    (tmp_path / "domains.npz").touch()
+    refused = esmkit("index", "build", tmp_path / "domains.npz", "--out", tmp_path / "c")
+    assert "embeddings are read from Parquet; give 'esmkit embed' --out domains.parquet" in refused.err
     refused = esmkit("search", tmp_path / "a", CATH / "queries.csv", "--identity", "-q")
     assert "the index has none of" in refused.err
     refused = esmkit("index", "build", tmp_path / "domains.parquet", "--out", tmp_path / "c")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -213,8 +214,29 @@ def test_another_input_or_other_options_do_not_go_on_with_an_index(tmp_path: Pat
         build(folder, MadeUp(clustered(20)), approximate_from=5)
     with pytest.raises(InvalidConfigError, match=r"other columns: none, not family \(text\)"):
         build(folder, MadeUp(clustered(20)), columns=COLUMNS[:1])
-    assert build(folder, MadeUp(clustered(30)), overwrite=True).added == 30
+
+
+def test_overwriting_replaces_an_index_and_goes_on_when_it_was_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    made(folder, MadeUp(clustered(20)))
+    other = MadeUp(clustered(30, seed=1), [("f", "1", 2.0)] * 30)
+    for stop_after, known in ((10, 0), (None, 10), (None, 0)):  # killed, gone on, and once more from the start
+        attempt = partial(build, folder, replace(other, stop_after=stop_after), columns=COLUMNS, overwrite=True)
+        if stop_after:
+            with pytest.raises(RuntimeError):
+                attempt()
+        else:
+            filled = attempt()
+            assert (filled.known, filled.added) == (known, 30 - known)
     assert len(Index.open(folder).table) == 30
+
+
+@pytest.mark.parametrize("count", [1, 3, 30])
+def test_even_a_tiny_index_can_be_approximate(tmp_path: Path, count: int) -> None:
+    vectors = clustered(count)
+    index = made(tmp_path / "index", MadeUp(vectors), approximate_from=1)
+    found = index.search(vectors, k=3)
+    assert [hits[0].id for hits in found] == ids_of(count)
 
 
 def test_folders_of_others_are_not_touched(tmp_path: Path) -> None:

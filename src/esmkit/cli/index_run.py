@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from esmkit.cli.progress import Progress, Records
 from esmkit.cli.run import OK, SOME_FAILED, load_model
 from esmkit.cli.search_options import AddOptions, FillOptions
 from esmkit.cli.summary import Finished, peak_memory, peak_memory_bytes
+from esmkit.cli.train_run import say
 from esmkit.errors import InvalidConfigError
 from esmkit.inputs import open_records
 
@@ -60,6 +62,7 @@ def run_build(options: FillOptions, request: BuildRequest) -> int:
             approximate_from=request.approximate_from,
             batch_residues=options.shard_residues,
             overwrite=request.overwrite,
+            tell=partial(say, quiet=options.quiet),
         )
     return _report(filled, request.out, options, time.perf_counter() - started)
 
@@ -71,7 +74,7 @@ def run_add(options: AddOptions, folder: Path) -> int:
     options = replace(options, model=options.model or card.space.locate())
     records, space = records_of(options, card.columns), card.space
     with source_of(options, records, space.layers, space.pooling, on_error=options.on_error) as source:
-        filled = add_to(folder, source, batch_residues=options.shard_residues)
+        filled = add_to(folder, source, batch_residues=options.shard_residues, tell=partial(say, quiet=options.quiet))
     return _report(filled, folder, options, time.perf_counter() - started)
 
 

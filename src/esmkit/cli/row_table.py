@@ -41,16 +41,11 @@ class RowTable:
     shown: int = 0
 
     @contextmanager
-    def to(self, out: Path | None, *, overwrite: bool, json: bool) -> Iterator[Callable[[Row], None]]:
-        """Where each row is to go: to the screen, or into a file that is written at the end.
-
-        Raises:
-            InvalidConfigError: the file exists, or its suffix is that of no table.
-        """
+    def to(self, out: Path | None, *, json: bool) -> Iterator[Callable[[Row], None]]:
+        """Where each row is to go: to the screen, or into a file that is written at the end, see `check_out`."""
         if out is None:
             yield self._to_json if json else self._to_screen
             return
-        check_out(out, overwrite=overwrite)
         rows: list[Row] = []
 
         def keep(row: Row) -> None:

@@ -15,7 +15,7 @@ from rich.cells import cell_len, set_cell_size
 from esmkit.applications.search import Annotator, Embeddings, Entry, Hit, Index, align
 from esmkit.applications.search.identity import demand_parasail
 from esmkit.cli.index_run import records_of, source_of
-from esmkit.cli.row_table import RowTable
+from esmkit.cli.row_table import RowTable, check_out
 from esmkit.cli.run import OK, SOME_FAILED
 from esmkit.cli.search_options import QueryOptions
 from esmkit.cli.summary import Finished
@@ -52,6 +52,7 @@ class AnnotateRequest:
 
 def run_search(options: QueryOptions, folder: Path, request: SearchRequest) -> int:
     """Runs the command and returns its exit code."""
+    _check(options)
     index = Index.open(folder)
     where = index.where(request.where)
     if request.identity:
@@ -76,6 +77,7 @@ def run_search(options: QueryOptions, folder: Path, request: SearchRequest) -> i
 
 def run_annotate(options: QueryOptions, folder: Path, request: AnnotateRequest) -> int:
     """Runs the command and returns its exit code."""
+    _check(options)
     index = Index.open(folder)
     annotator = Annotator.of(
         index,
@@ -102,15 +104,13 @@ def _run(
     arguments: Mapping[str, Any],
 ) -> int:
     """Queries in groups, their rows to the screen or a file."""
-    if bool(options.source) == bool(options.sequence):
-        raise InvalidConfigError("give either QUERIES or --sequence, one of the two", setting="source")
     space, finished, queries = index.card.space, Finished(out=options.out), 0
     options = replace(options, model=options.model or space.locate())
     sequences = options.sequence
     records = (lambda: from_sequences(sequences)) if sequences else records_of(options)
     source = source_of(options, records, space.layers, space.pooling, on_error=options.on_error)
     about = {"index": str(index.folder), "proteins": len(index.table), **arguments}
-    with source as found, table.to(options.out, overwrite=options.overwrite, json=options.json) as show:
+    with table.to(options.out, json=options.json) as show, source as found:
         space.demand(found.space, index.folder)
         if arguments.get("identity") and isinstance(found, Embeddings):
             raise InvalidConfigError("--identity needs sequences, and these are embeddings", setting="identity")
@@ -125,6 +125,13 @@ def _run(
     lines = [f"{queries:,} {noun} in {len(index.table):,} proteins", *finished.outcome_lines()]
     finished.show(facts, lines, quiet=options.quiet, json=options.json and options.out is not None)
     return SOME_FAILED if finished.failures else OK
+
+
+def _check(options: QueryOptions) -> None:
+    if bool(options.source) == bool(options.sequence):
+        raise InvalidConfigError("give either QUERIES or --sequence, one of the two", setting="source")
+    if options.out is not None:
+        check_out(options.out, overwrite=options.overwrite)
 
 
 def _groups(items: Iterator[Entry | Failure], finished: Finished) -> Iterator[list[Entry]]:

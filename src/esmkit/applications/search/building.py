@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ RESERVED = {*OWN_COLUMNS, "sequence", "vector", "digest", "query", "rank", "hit"
 RESERVED |= {field.name for field in fields(Alignment)}
 """Names that an index or a table of hits has already."""
 BATCH_PROTEINS = 10_000
+Tell = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ def build(
     approximate_from: int = 100_000,
     batch_residues: int | None = None,
     overwrite: bool = False,
+    tell: Tell | None = None,
 ) -> Filled:
     """Makes an index, or goes on with one that an earlier run of the same command left unfinished.
 
@@ -64,7 +66,9 @@ def build(
         columns: metadata that is kept with them.
         approximate_from: proteins from which on search is approximate.
         batch_residues: what a killed run loses at most; by default about a minute of work.
-        overwrite: replaces another index in the folder.
+        overwrite: replaces another index in the folder; one of the same making that is unfinished is continued all the
+            same.
+        tell: is told what takes long without progress.
 
     Raises:
         InvalidConfigError: the folder holds something else, or an index that is made otherwise.
@@ -82,16 +86,16 @@ def build(
         if len(table) != filled.added + filled.known:
             raise InvalidInputError(
                 f"{folder} holds {len(table):,} proteins and the input has {filled.added + filled.known:,} of them; "
-                "give the input that it was begun with, or --overwrite",
+                "give the input that it was begun with, choose another --out, or delete the folder",
                 source=str(folder),
             )
         if not card.complete:
-            _finish(folder, card, table, alone=True)
+            _finish(folder, card, table, tell, alone=True)
     filled.proteins = len(table)
     return filled
 
 
-def add(folder: Path, source: Source, *, batch_residues: int | None = None) -> Filled:
+def add(folder: Path, source: Source, *, batch_residues: int | None = None, tell: Tell | None = None) -> Filled:
     """Adds proteins to a finished index; those that it has are left as they are.
 
     Raises:
@@ -105,7 +109,7 @@ def add(folder: Path, source: Source, *, batch_residues: int | None = None) -> F
         card, table = index.card, index.table
         filled = _fill(table, card, source, batch_residues, closed=False)
         if filled.added or len(table) != card.proteins:
-            _finish(folder, card, table, alone=False)
+            _finish(folder, card, table, tell, alone=False)
     filled.proteins = len(table)
     return filled
 
@@ -175,17 +179,12 @@ class _Known:
 
 def _claim(folder: Path, wanted: IndexCard, *, overwrite: bool) -> IndexCard:
     """The card of the folder: an earlier one if it is of the same making, else the new one, written."""
-    if (folder / CARD).is_file() and not overwrite:
+    if (folder / CARD).is_file():
         found = IndexCard.read(folder)
-        found.space.demand(wanted.space, folder)
-        for what in ("columns", "approximate_from"):
-            if getattr(found, what) != getattr(wanted, what):
-                raise InvalidConfigError(
-                    f"{folder} is an index with other {what.replace('_', ' ')}: {_shown(getattr(found, what))}, not "
-                    f"{_shown(getattr(wanted, what))}; give the same options, choose another --out, or --overwrite",
-                    setting="out",
-                )
-        return found
+        if not overwrite:
+            _demand_same(found, wanted, folder)
+        if not overwrite or (not found.complete and found == replace(wanted, provenance=found.provenance)):
+            return found
     foreign = {path.name for path in folder.iterdir()} - {LOCK, CARD, temporary(Path(CARD)).name, FOLDER, CALIBRATION}
     if foreign:
         raise InvalidConfigError(
@@ -198,6 +197,17 @@ def _claim(folder: Path, wanted: IndexCard, *, overwrite: bool) -> IndexCard:
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
     wanted.write(folder)
     return wanted
+
+
+def _demand_same(found: IndexCard, wanted: IndexCard, folder: Path) -> None:
+    found.space.demand(wanted.space, folder)
+    for what in ("columns", "approximate_from"):
+        if getattr(found, what) != getattr(wanted, what):
+            raise InvalidConfigError(
+                f"{folder} is an index with other {what.replace('_', ' ')}: {_shown(getattr(found, what))}, not "
+                f"{_shown(getattr(wanted, what))}; give the same options, choose another --out, or --overwrite",
+                setting="out",
+            )
 
 
 def _shown(value: Any) -> str:
@@ -234,11 +244,13 @@ def _batches(items: Iterator[Entry | Failure], filled: Filled, batch_residues: i
     yield batch
 
 
-def _finish(folder: Path, card: IndexCard, table: VectorTable, *, alone: bool) -> None:
+def _finish(folder: Path, card: IndexCard, table: VectorTable, tell: Tell | None, *, alone: bool) -> None:
     """Approximate index, recall, and the card that says that all is there."""
     proteins = len(table)
     if proteins == 0:
         raise InvalidInputError("no protein of the input could be used; an index needs at least one")
+    if proteins >= card.approximate_from and tell is not None:
+        tell(f"making the approximate search of {proteins:,} proteins, and measuring it")
     if proteins >= card.approximate_from and table.index_kind() is None:
         table.index()
     table.tidy(alone=alone)
