@@ -86,7 +86,8 @@ def vectors_of(batch: pa.RecordBatch) -> FloatArray:
 
 
 def recall(found: Sequence[Sequence[Hit]], exact: Sequence[Sequence[Hit]]) -> float:
-    """The share of the true neighbours that were found; one as near as the last true one counts as it."""
+    """The share of the true neighbours that were found; one as near as the last true one counts as it; 1 of none."""
     pairs = [(hits, true) for hits, true in zip(found, exact, strict=True) if true]
     good = sum(sum(hit.cosine >= true[-1].cosine for hit in hits[: len(true)]) for hits, true in pairs)
-    return good / sum(len(true) for _, true in pairs)
+    wanted = sum(len(true) for _, true in pairs)
+    return good / wanted if wanted else 1.0
