@@ -17,6 +17,7 @@ import pytest
 import esmkit as library
 from esmkit.cli import progress
 from tests.cli_calls import EXAMPLES, SHORT, Esmkit, examples, in_process, write_fasta
+from tests.embedded import SHAPE
 
 NOTICE = "esm2-mini is the small embedded model"
 
@@ -56,8 +57,8 @@ def test_include_gives_several_outputs_in_one_pass(esmkit: Esmkit, proteins: Pat
     with h5py.File(tmp_path / "all.h5") as file:
         shapes = {name: value.shape for name, value in file[SHORT[0]].items()}
     assert shapes == {
-        **{f"{pool}_{layer}": (128,) for pool in ("mean", "max", "bos") for layer in (0, 6)},
-        **{f"per_residue_{layer}": (length, 128) for layer in (0, 6)},
+        **{f"{pool}_{layer}": (SHAPE.width,) for pool in ("mean", "max", "bos") for layer in (0, 6)},
+        **{f"per_residue_{layer}": (length, SHAPE.width) for layer in (0, 6)},
         "contacts": (length, length),
         "logits": (length, 20),
         "attentions": (6, length),
@@ -86,7 +87,7 @@ def test_pool_chooses_the_embedding(esmkit: Esmkit, proteins: Path, tmp_path: Pa
         (["attentions", "--attention-layers", "-1,1", "--attention-heads", "3"], ["{id}"], (2, 1, "L", "L")),
         (["logits"], ["{id}"], ("L", 20)),
         (["logits", "--vocabulary", "full"], ["{id}"], ("L", 33)),
-        (["embed", "--include", "per_residue"], ["{id}"], ("L", 128)),
+        (["embed", "--include", "per_residue"], ["{id}"], ("L", SHAPE.width)),
         (
             ["likelihood", "--method", "log_prob"],
             ["{id}/log_prob", "{id}/log_prob_residues"],

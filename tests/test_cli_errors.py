@@ -14,6 +14,7 @@ import torch
 
 from esmkit.engine.runner import Runner
 from tests.cli_calls import Esmkit, in_process, write_fasta
+from tests.embedded import SHAPE
 
 BAD = """>good1 first
 MKTAYIAKQR
@@ -77,7 +78,7 @@ def message(esmkit: Esmkit, *arguments: object, code: int = 2) -> str:
         ("embed in.fasta --attention varlen --out x.parquet", "'varlen' needs CUDA"),
         ("embed in.fasta --out x --format xls", "no format is called 'xls'; choose one of: csv, hdf5"),
         ("embed in.fasta --out x.npz --format hdf5", "x.npz is the name of a npz file, but the format is hdf5"),
-        ("embed in.fasta --out x.csv", "csv cannot hold mean_6: it has 128 values per record"),
+        ("embed in.fasta --out x.csv", f"csv cannot hold mean_6: it has {SHAPE.width} values per record"),
         ("embed absent.fasta --out x.parquet", "cannot open absent.fasta: No such file or directory"),
         ("embed . --out x.parquet", "cannot open .: Is a directory"),
         ("embed in.fasta --input-format xls --out x.parquet", "'xls' is no input format; choose one of csv, fasta"),

@@ -28,6 +28,7 @@ from esmkit.errors import (
 )
 from esmkit.outputs import OutputOptions, build
 from esmkit.types import Failure, Record, Result
+from tests.embedded import SHAPE
 from tests.queue_calls import Served, assert_equal_results, children, random_sequence, records, serving, until
 from tests.queue_worker import SLOW
 
@@ -211,7 +212,7 @@ def test_a_served_model_is_known_before_it_is_loaded(tmp_path: Path) -> None:
             await queue.submit("esm2-mini", [Record(0, "a", "MKT")], ["mean"])
         await queue.start()
         info = queue.info("ESM2-mini")
-        assert (info.slug, info.shape.width, info.state, info.provenance) == ("esm2-mini", 128, "unloaded", None)
+        assert (info.slug, info.shape, info.state, info.provenance) == ("esm2-mini", SHAPE, "unloaded", None)
         assert info.memory_bytes > 100e6
         answers = await queue.submit("esm2-mini", [Record(0, "a", "MJK")], ["mean"])
         assert isinstance(answers[0], Failure)

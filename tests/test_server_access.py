@@ -218,7 +218,7 @@ async def _burst(api: Api, number: int, headers: dict[str, str]) -> list[int]:
 
 
 def test_large_answers_are_refused_or_wait_their_turn(model: Model, tmp_path: Path) -> None:
-    one = 4 * 100 * 128
+    one = 4 * 100 * model.width
     with Api(model, tmp_path, max_answer_bytes=one, max_answers_bytes=2 * 4 * one) as api:
         too_large = api.call("encode", "A" * 101, include=["per_token"])
         assert too_large.status_code == 413

@@ -12,10 +12,10 @@ import pytest
 
 from esmkit.sinks import open_target
 from esmkit.types import Column, Record, Result
+from tests.embedded import SHAPE
 
 PAGE = Path(__file__).parents[1] / "docs" / "output-files.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-WIDTH, HEADS = 128, 8
 # The first of 48 proteins is the one that the page looks at.
 RECORDS = [Record(0, "P42212", "M" * 238), *(Record(i, f"P{i}", "MKT") for i in range(1, 48))]
 RUNS = {
@@ -31,10 +31,10 @@ RUNS = {
     "scores.csv": ("log_prob",),
 }
 SHAPES: dict[str, tuple[int | str, ...]] = {
-    "mean_6": (WIDTH,),
-    "per_residue_6": ("L", WIDTH),
+    "mean_6": (SHAPE.width,),
+    "per_residue_6": ("L", SHAPE.width),
     "contacts": ("L", "L"),
-    "attention_maps": (1, HEADS, "L", "L"),
+    "attention_maps": (1, SHAPE.num_heads, "L", "L"),
     "log_prob": (),
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,6 @@ from esmkit.models.esm2 import Esm2
 from esmkit.models.save import save_pretrained
 from tests.checkpoint_files import SHAPE, assert_holds, load_path, state_of
 from tests.conftest import randomize
-
-INIT = Path(__file__).parent.parent / "training" / "init_embedded.py"
 
 
 @pytest.fixture
@@ -103,13 +100,3 @@ def test_failed_save_leaves_nothing(module: Esm2, tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         save_pretrained(module, tmp_path / "model", about={"slug": object()})
     assert list(tmp_path.iterdir()) == []
-
-
-def test_embedded_model_is_initialised_deterministically(tmp_path: Path) -> None:
-    script = runpy.run_path(str(INIT))
-    states = [script["initialised"]().state_dict() for _ in range(2)]
-    assert states[0].keys() == states[1].keys()
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    save_pretrained(script["initialised"](), tmp_path / "model", dtype=torch.float16, about=script["ABOUT"])
-    loaded = load_path(tmp_path / "model", dtype=torch.float16)
-    assert (loaded.slug, loaded.about["trained"]) == ("esm2-mini", False)

@@ -63,9 +63,10 @@ def _perplexity(result: dict[str, Any], slug: str) -> str:
 
 def _mutations(results: list[dict[str, Any]], slug: str) -> str:
     rows = [(r["assay"], f"{r['variants']:,}", f"{r['blosum62']:.3f}", f"{r['model']:.3f}") for r in results]
-    return "**Effects of mutations**: Spearman's rank correlation of masked-marginal scores.\n\n" + _table(
-        ("measured", "variants", "BLOSUM62", slug), rows
-    )
+    return (
+        "**Effects of mutations**: Spearman's rank correlation of masked-marginal scores. BLOSUM62 is the better of "
+        "two: its value for the new residue, or that less its value for the old one.\n\n"
+    ) + _table(("measured", "variants", "BLOSUM62", slug), rows)
 
 
 def _contacts(result: dict[str, Any]) -> str:

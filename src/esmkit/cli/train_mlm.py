@@ -116,7 +116,7 @@ def _train(
     from esmkit.training.mlm import MlmTraining
     from esmkit.training.plot import draw
 
-    about: dict[str, Any] = {"slug": options.name or folder.path.resolve().name, "trained": True}
+    about: dict[str, Any] = {"slug": options.name or folder.path.resolve().name}
     with TrainProgress(enabled=not options.quiet) as progress, asked_to_stop() as stop:
         conduct = Conduct(60 * options.checkpoint_minutes, options.compiled, about, stop, progress.show)
         training = MlmTraining(module, recipe, corpus, folder, held_out=held_out, conduct=conduct)

@@ -54,10 +54,9 @@ class Source:
         """One line to show to users of the embedded model, which is here for trying things out; None for all others."""
         if self.origin != EMBEDDED_ORIGIN:
             return None
-        untrained = "" if self.about.get("trained") else ", and it is untrained: its answers mean nothing"
         return (
-            f"{self.slug} is the small embedded model{untrained}. "
-            "For science: esmkit models pull esm2-650m, then --model esm2-650m"
+            f"{self.slug} is the small embedded model, for trying things out. "
+            "For research: esmkit models pull esm2-650m, then --model esm2-650m"
         )
 
 

@@ -231,6 +231,6 @@ class LabelTraining(Training[LabelledBatch]):
 def _save_model(module: nn.Module, folder: Path, base: Base) -> Base:
     """The whole model beside the head; from then on it is the base."""
     slug = f"{base.slug}-finetuned"
-    save_pretrained(module, folder / MODEL, about={"slug": slug, "trained": True})
+    save_pretrained(module, folder / MODEL, about={"slug": slug})
     files = {path.name: sha256_of(path) for path in (folder / MODEL).glob("*.safetensors")}
     return Base(slug, MODEL, combined(files))
