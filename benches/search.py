@@ -1,7 +1,7 @@
 """`scripts/bench search`: approximate search beside exact search, in an index of vectors that are made up.
 
-The vectors lie around centres, as proteins of families do; the queries are others of the same kind, none of them in the
-index.
+Either the vectors lie around centres, as proteins of families do, or they have no structure at all, which is the worst case
+of an approximate search. The queries are others of the same kind, none of them in the index.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from esmkit.applications.search.entries import Wanted, everything
 from esmkit.applications.search.nearest import recall, unit
 from esmkit.types import FloatArray, Record
 
-PROTEINS, QUICK_PROTEINS = 100_000, 5_000
+PROTEINS = {"families": 100_000, "no_structure": 20_000}
+QUICK_PROTEINS = 2_000
 DIMENSION = 320
 PER_FAMILY = 20
 SPREAD = 0.5
@@ -48,14 +49,20 @@ class MadeUp:
 
 
 def measure(arguments: Namespace) -> dict[str, Any]:
-    """One index; what is written to the result file."""
-    proteins = QUICK_PROTEINS if arguments.quick else PROTEINS
+    """An index of each kind; what is written to the result file."""
+    facts = {"dimension": DIMENSION, "queries": QUERIES, "k": K}
+    cases = {name: QUICK_PROTEINS if arguments.quick else proteins for name, proteins in PROTEINS.items()}
+    return {**facts, "cases": {name: _measure(name, proteins) for name, proteins in cases.items()}}
+
+
+def _measure(name: str, proteins: int) -> dict[str, Any]:
     draw = np.random.default_rng(0)
     centres = draw.standard_normal((proteins // PER_FAMILY, DIMENSION)).astype(np.float32)
+    centres *= name == "families"
     vectors, queries = (_around(centres, count, draw) for count in (proteins, QUERIES))
     with tempfile.TemporaryDirectory(prefix="esmkit-bench-") as scratch:
         folder = Path(scratch)
-        content: dict[str, Any] = {"proteins": proteins, "dimension": DIMENSION, "queries": QUERIES, "k": K}
+        content: dict[str, Any] = {"proteins": proteins}
         content["written_s"] = _seconds(partial(build, folder, MadeUp(vectors), approximate_from=proteins + 1))
         exact = Index.open(folder)
         content["bytes"] = _size(folder)
@@ -63,8 +70,7 @@ def measure(arguments: Namespace) -> dict[str, Any]:
         content["indexed_s"] = _seconds(exact.table.index)
         content["index_bytes"] = _size(folder) - content["bytes"]
         content |= _approximate(exact, queries)
-    for name, value in content.items():
-        say(f"{name}: {value}")
+    say(f"{name}: {content}")
     return content
 
 

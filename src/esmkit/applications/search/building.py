@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from esmkit.applications.search.calibration import CALIBRATION
-from esmkit.applications.search.card import CARD, IndexCard, Metadata
+from esmkit.applications.search.card import APPROXIMATE_FROM, CARD, IndexCard, Metadata
 from esmkit.applications.search.entries import Entry, Source, refused
 from esmkit.applications.search.filters import OWN_COLUMNS
 from esmkit.applications.search.identity import Alignment
@@ -53,7 +53,7 @@ def build(
     source: Source,
     *,
     columns: Sequence[Metadata] = (),
-    approximate_from: int = 100_000,
+    approximate_from: int = APPROXIMATE_FROM,
     batch_residues: int | None = None,
     overwrite: bool = False,
     tell: Tell | None = None,

@@ -16,6 +16,8 @@ from esmkit.sinks.files import write_whole
 CARD = "index.json"
 FORMAT = 1
 """Version of the layout of the folder."""
+APPROXIMATE_FROM = 500_000
+"""Proteins from which on an approximate search takes less time than an exact one that serves 256 queries in one pass."""
 
 Kind = Literal["text", "number"]
 
@@ -127,7 +129,7 @@ class IndexCard:
     columns: tuple[Metadata, ...] = ()
     proteins: int = 0
     complete: bool = False
-    approximate_from: int = 100_000
+    approximate_from: int = APPROXIMATE_FROM
     approximate: Approximate | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
