@@ -15,6 +15,7 @@ KINDS = {
     "memory": "peak memory of contacts, of loading, and of `embed` on ten thousand and a million sequences",
     "io": "reading, tokenizing, packing, pooling and writing on one core, the model replaced by a no-op",
     "http": "`esmkit serve` under 64 clients, its latency, its types of answers, its memory over minutes",
+    "search": "indices of made-up vectors: recall and time of approximate search beside exact search",
     "experiments": "ideas for the CPU, kept or not: fusions, blocks, bf16, int8, equal sequences",
 }
 

@@ -29,6 +29,7 @@ PAGES = (
     "compare",
     "interactions",
     "antibodies-membranes",
+    "search",
     "library",
     "training",
     "contacts-training",
@@ -58,7 +59,8 @@ def esmkit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     # Calmodulin is shown on most pages, P10275 is cut into windows on one, P62593 is the protein of the assay, two are
     # compared, one is in a membrane.
     few = ["P0DP23", "P10275", "P62593", "P10415", "Q07812", "P02945", *SHORT]
-    shutil.copytree(ROOT / "examples" / "proteingym", tmp_path / "examples" / "proteingym")
+    for folder in ("proteingym", "cath"):
+        shutil.copytree(ROOT / "examples" / folder, tmp_path / "examples" / folder)
     write_fasta(tmp_path / "examples" / "proteins.fasta", [(name, known[name]) for name in few])
     (tmp_path / "examples" / "structures").symlink_to(STRUCTURES)
     for path in (*(ROOT / "examples").glob("*.csv"), ROOT / "examples" / "antibody_chains.fasta"):
@@ -170,6 +172,15 @@ def test_every_option_of_pairs_is_on_its_page(name: str, page: str, at_least: in
     commands = typer.main.get_command(app).commands[name].commands.values()
     options = {option for command in commands for each in command.params for option in each.opts if option[0] == "-"}
     assert len(options) > at_least
+    assert sorted(option for option in options - {"--help", "-h"} if f"`{option}`" not in pages) == []
+
+
+def test_every_option_of_search_is_on_its_page() -> None:
+    pages = "".join((DOCS / f"{page}.md").read_text(encoding="utf-8") for page in ("search", "command-line"))
+    groups = typer.main.get_command(app).commands
+    commands = [*groups["index"].commands.values(), groups["search"], groups["annotate"]]
+    options = {option for command in commands for each in command.params for option in each.opts if option[0] == "-"}
+    assert len(options) > 30
     assert sorted(option for option in options - {"--help", "-h"} if f"`{option}`" not in pages) == []
 
 

@@ -14,15 +14,18 @@ import sys
 import typer
 
 from esmkit.cli import (
+    annotate,
     antibody,
     attentions,
     benchmark,
     cluster,
+    compare,
     contacts,
     design,
     embed,
     fit,
     incident,
+    index,
     interactions,
     keys,
     likelihood,
@@ -32,6 +35,7 @@ from esmkit.cli import (
     mutations,
     predict,
     predict_property,
+    search,
     serve,
     train,
     usage,
@@ -50,12 +54,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (embed, contacts, attentions, logits, predict, likelihood, fit, predict_property, serve, usage, version):
+for module in (
+    *(embed, contacts, attentions, logits, predict, likelihood),
+    *(fit, predict_property, search, annotate, maps, cluster, compare),
+    *(serve, usage, version),
+):
     module.register(app)
-compare.register(app)
 app.add_typer(models.app, name="models", help="List, download and check models.")
 app.add_typer(mutations.app, name="mutations")
 app.add_typer(design.app, name="design")
+app.add_typer(index.app, name="index")
+app.add_typer(interactions.app, name="interactions")
+app.add_typer(antibody.app, name="antibody")
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(train.app, name="train")
 app.add_typer(keys.app, name="keys")
