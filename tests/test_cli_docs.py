@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -99,89 +100,56 @@ def test_every_command_in_the_documentation_is_understood(page: Path) -> None:
             command.make_context(name, list(rest))  # raises what `esmkit` would print
 
 
+OWN_PAGES = {
+    "train mlm": (["training"], 30),
+    "train head": (["finetune"], 29),
+    "train finetune": (["finetune"], 29),
+    "train contacts": (["contacts-training"], 12),
+    "fit": (["predictors"], 20),
+    "map": (["maps", "command-line"], 25),
+    "cluster": (["maps", "command-line"], 25),
+    "mutations": (["mutations", "command-line"], 25),
+    "benchmark": (["mutations", "command-line"], 15),
+    "design": (["design", "command-line"], 50),
+    "interactions": (["interactions", "command-line"], 25),
+    "antibody": ([ANTIBODY_PAGE, "command-line"], 22),
+    "index": (["search", "command-line"], 20),
+    "search": (["search", "command-line"], 15),
+    "annotate": (["search", "command-line"], 15),
+}
+"""Commands whose options are on pages of their own, and how many they are at least."""
+ELSEWHERE = {"models", "version", "serve", "usage", *(name for name in OWN_PAGES if " " not in name)}
+
+
+def options_of(command: Any) -> set[str]:
+    """Of a command, or of all in a group."""
+    nested = getattr(command, "commands", None)
+    if nested:
+        return {option for each in nested.values() for option in options_of(each)}
+    found = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
+    return found - {"--help", "-h"}
+
+
 def test_every_option_is_on_the_page_of_the_command_line() -> None:
     page = (DOCS / "command-line.md").read_text(encoding="utf-8")
-    group = typer.main.get_command(app)
-    options = {
-        option
-        for name, command in group.commands.items()
-        for parameter in command.params
-        if name not in ("models", "version", "serve", "usage", "fit")  # serve and fit have pages of their own
-        if name not in ("models", "version", "serve", "usage", "map", "cluster")  # the last three: on their pages
-        for option in parameter.opts
-        if option.startswith("-") and option not in ("--help", "-h")
-    }
+    group = typer.main.get_command(app).commands
+    single = (name for name, command in group.items() if not hasattr(command, "commands") and name not in ELSEWHERE)
+    options = {option for name in single for option in options_of(group[name])}
     assert len(options) > 30
     assert sorted(option for option in options if f"`{option}`" not in page) == []
-    assert sorted(name for name in group.commands if f"`esmkit {name}" not in page) == []
+    assert sorted(name for name in group if f"`esmkit {name}" not in page) == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "at_least"),
-    [
-        ("mlm", "training", 30),
-        ("head", "finetune", 29),
-        ("finetune", "finetune", 29),
-        ("contacts", "contacts-training", 12),
-    ],
-)
-def test_every_option_of_training_is_on_its_page(kind: str, name: str, at_least: int) -> None:
-    page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
-    command = typer.main.get_command(app).commands["train"].commands[kind]
-    options = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
+@pytest.mark.parametrize("names", OWN_PAGES)
+def test_every_option_is_on_the_page_of_its_command(names: str) -> None:
+    pages, at_least = OWN_PAGES[names]
+    text = "".join((DOCS / f"{page}.md").read_text(encoding="utf-8") for page in pages)
+    command: Any = typer.main.get_command(app)
+    for name in names.split():
+        command = command.commands[name]
+    options = options_of(command)
     assert len(options) > at_least
-    assert sorted(option for option in options - {"-q"} if f"`{option}`" not in page) == []
-
-
-def test_every_option_of_fit_is_on_its_page() -> None:
-    page = (DOCS / "predictors.md").read_text(encoding="utf-8")
-    command = typer.main.get_command(app).commands["fit"]
-    options = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
-    assert len(options) > 20
-    assert sorted(option for option in options - {"-q"} if f"`{option}`" not in page) == []
-@pytest.mark.parametrize("name", ["map", "cluster"])
-def test_every_option_of_maps_is_on_its_page(name: str) -> None:
-    pages = "".join((DOCS / f"{page}.md").read_text(encoding="utf-8") for page in ("maps", "command-line"))
-    command = typer.main.get_command(app).commands[name]
-    assert len(options) > 25
-    assert sorted(option for option in options if f"`{option}`" not in pages) == []
-
-
-def test_every_option_of_mutations_is_on_its_page() -> None:
-    pages = "".join((DOCS / f"{page}.md").read_text(encoding="utf-8") for page in ("mutations", "command-line"))
-    groups = typer.main.get_command(app).commands
-    commands = [*groups["mutations"].commands.values(), *groups["benchmark"].commands.values()]
-    options = {option for command in commands for each in command.params for option in each.opts if option[0] == "-"}
-    assert len(options) > 25
-    assert sorted(option for option in options - {"--help", "-h"} if f"`{option}`" not in pages) == []
-
-
-def test_every_option_of_design_is_on_its_page() -> None:
-    pages = "".join((DOCS / f"{page}.md").read_text(encoding="utf-8") for page in ("design", "command-line"))
-    commands = typer.main.get_command(app).commands["design"].commands.values()
-    options = {option for command in commands for each in command.params for option in each.opts if option[0] == "-"}
-    assert len(options) > 50
-    assert sorted(option for option in options - {"--help", "-h"} if f"`{option}`" not in pages) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "page", "at_least"), [("interactions", "interactions", 25), ("antibody", ANTIBODY_PAGE, 22)]
-)
-def test_every_option_of_pairs_is_on_its_page(name: str, page: str, at_least: int) -> None:
-    pages = "".join((DOCS / f"{each}.md").read_text(encoding="utf-8") for each in (page, "command-line"))
-    commands = typer.main.get_command(app).commands[name].commands.values()
-    options = {option for command in commands for each in command.params for option in each.opts if option[0] == "-"}
-    assert len(options) > at_least
-    assert sorted(option for option in options - {"--help", "-h"} if f"`{option}`" not in pages) == []
-
-
-def test_every_option_of_search_is_on_its_page() -> None:
-    pages = "".join((DOCS / f"{page}.md").read_text(encoding="utf-8") for page in ("search", "command-line"))
-    groups = typer.main.get_command(app).commands
-    commands = [*groups["index"].commands.values(), groups["search"], groups["annotate"]]
-    options = {option for command in commands for each in command.params for option in each.opts if option[0] == "-"}
-    assert len(options) > 30
-    assert sorted(option for option in options - {"--help", "-h"} if f"`{option}`" not in pages) == []
+    assert sorted(option for option in options - {"-q"} if f"`{option}`" not in text) == []
 
 
 def test_every_exit_code_is_on_the_page_of_the_command_line() -> None:

@@ -17,7 +17,7 @@ CARD = "index.json"
 FORMAT = 1
 """Version of the layout of the folder."""
 APPROXIMATE_FROM = 500_000
-"""Proteins from which on an approximate search takes less time than an exact one that serves 256 queries in one pass."""
+"""Proteins from which on an approximate search is quicker than an exact one that serves 256 queries in one pass."""
 
 Kind = Literal["text", "number"]
 
