@@ -120,9 +120,8 @@ class Interfaces:
         )
         best: InterfaceResidue = arrays["best"]
         if not residues:
-            typer.echo(
-                f"  below the threshold: A {best.residue}{best.position} with B {best.partner_residue}{best.partner_position}"
-            )
+            partner = f"{best.partner_residue}{best.partner_position}"
+            typer.echo(f"  below the threshold: A {best.residue}{best.position} with B {partner}")
             return
         typer.echo("  chain  position  residue  probability  touches")
         for each in residues:
