@@ -66,7 +66,10 @@ def message(esmkit: Esmkit, *arguments: object, code: int = 2) -> str:
         ("embed in.fasta --layers x --out x.parquet", "--layers 'x' is no list of integers"),
         ("embed in.fasta --include mean,nonsense --out x.parquet", "unknown output 'nonsense'; choose from attention"),
         ("embed in.fasta --include predict --out x.parquet", "record 'a' has no <mask>"),
-        ("attentions in.fasta --attention-heads 9 --out x.npz", "head 9 does not exist: this model has heads 1 to 8"),
+        (
+            f"attentions in.fasta --attention-heads {SHAPE.num_heads + 1} --out x.npz",
+            f"head {SHAPE.num_heads + 1} does not exist: this model has heads 1 to {SHAPE.num_heads}",
+        ),
         ("attentions in.fasta --attention-layers 0 --out x.npz", "layer 0 is the input embedding"),
         ("embed in.fasta --model esm3 --out x.parquet", "no model is called 'esm3'"),
         ("embed in.fasta --device cuda:7 --out x.parquet", "device 'cuda:7' cannot be used here"),
