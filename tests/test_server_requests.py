@@ -20,6 +20,7 @@ from esmkit.errors import (
     WeightsError,
 )
 from esmkit.server.wire.esm2_docs import ErrorBody
+from tests.embedded import SHAPE
 from tests.server_stand_in import SLUG, Api
 
 VERSIONS = ["v1", "v2", "v3"]
@@ -139,7 +140,11 @@ def test_a_very_long_sequence_is_refused_at_once(api: Api) -> None:
         ({"include": []}, "params__include", "there should be at least 1 item"),
         ({"include": ["attentions"], "layers": [0]}, "params__layers", "layer 0 is the input embedding"),
         ({"include": ["attentions"], "layers": [9]}, "params__layers", "layer 9 does not exist"),
-        ({"include": ["attentions"], "heads": [9]}, "params__heads", "head 9 does not exist"),
+        (
+            {"include": ["attentions"], "heads": [SHAPE.num_heads + 1]},
+            "params__heads",
+            "does not exist: this model has heads",
+        ),
         ({"heads": [1]}, "params__heads", "layers and heads choose attention maps"),
         ({"pool": "median"}, "params__pool", "Input should be 'mean' or 'max'"),
         ({"long": "cut"}, "params__long", "Input should be 'error'"),

@@ -142,13 +142,13 @@ def report() -> dict[str, object]:
 
 def test_tables_replace_what_stands_between_the_marks_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "README.md"
-    target.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
+    target.write_text(f"before\n{page.BEGIN}\nstale\n{page.END}\nafter\n")
     page.write(report(), target)
     page.write(report(), target)
     text = target.read_text()
     assert text.startswith(f"before\n{page.BEGIN}\n\nWeights `0123456789ab`")
     assert text.endswith(f"|\n\n{page.END}\nafter\n")
-    assert "old" not in text
+    assert "stale" not in text
     for cell in ("| TEM-1 | 4,996 | 0.300 | 0.400 |", "| 0.030 | 0.100 | 0.200 |", "| yes | 20.0% | 50.0% |"):
         assert cell in text
     target.write_text("no marks\n")

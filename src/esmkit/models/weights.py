@@ -70,7 +70,7 @@ def load(name: str, *, settings: Settings, device: torch.device, dtype: torch.dt
         >>> settings = Settings(home=Path(tempfile.mkdtemp()), offline=True)
         >>> loaded = load("esm2-mini", settings=settings, device=torch.device("cpu"), dtype=torch.float32)
         >>> loaded.shape
-        ModelShape(num_layers=6, width=128, num_heads=8)
+        ModelShape(num_layers=6, width=160, num_heads=10)
     """
     source = find(name, settings)
     found = check_files(source, settings.home)
