@@ -1,7 +1,7 @@
 """`scripts/bench search`: approximate search beside exact search, in an index of vectors that are made up.
 
-Either the vectors lie around centres, as proteins of families do, or they have no structure at all, which is the worst case
-of an approximate search. The queries are others of the same kind, none of them in the index.
+Either the vectors lie around centres, as proteins of families do, or they have no structure at all, which is the worst
+case of an approximate search. The queries are others of the same kind, none of them in the index.
 """
 
 from __future__ import annotations
