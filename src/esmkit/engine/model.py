@@ -169,7 +169,7 @@ class Model:
 
         Example:
             >>> load().embed(["MKT", "GSH"]).shape
-            (2, 128)
+            (2, 160)
         """
         if pool not in ("mean", "max", "bos", "per_residue"):
             raise InvalidConfigError(f"pool {pool!r}: choose mean, max, bos or per_residue", setting="pool")
