@@ -210,7 +210,7 @@ def test_another_input_or_other_options_do_not_go_on_with_an_index(tmp_path: Pat
         build(folder, MadeUp(clustered(20), stop_after=10))
     with pytest.raises(InvalidInputError, match="holds 20 proteins and the input has 10 of them"):
         build(folder, MadeUp(clustered(20)[10:], ids=[f"q{at}" for at in range(10)]))
-    with pytest.raises(InvalidConfigError, match="other approximate from: 500000, not 5"):
+    with pytest.raises(InvalidConfigError, match="other approximate from: 200000, not 5"):
         build(folder, MadeUp(clustered(20)), approximate_from=5)
     with pytest.raises(InvalidConfigError, match=r"other columns: none, not family \(text\)"):
         build(folder, MadeUp(clustered(20)), columns=COLUMNS[:1])

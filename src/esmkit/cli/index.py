@@ -34,7 +34,7 @@ def build(
     ] = None,
     approximate_from: Annotated[
         int, typer.Option(min=1, help="Proteins from which on search is approximate.")
-    ] = 500_000,
+    ] = 200_000,
     overwrite: Overwrite = False,
 ) -> int:
     """Embed proteins and keep them in an index; run it again to go on after an interruption.

@@ -90,7 +90,7 @@ def run_annotate(options: QueryOptions, folder: Path, request: AnnotateRequest) 
     def rows(group: list[Entry]) -> Rows:
         found = annotator.annotate(np.stack([query.vector for query in group]))
         for query, annotation in zip(group, found, strict=True):
-            yield {"query": query.id, **asdict(annotation)}
+            yield {"query": query.id, **asdict(replace(annotation, reliability=round(annotation.reliability, 4)))}
 
     header = f"{'query':20} {'label':18} {'reliability':>11} {'neighbour':20} {'cosine':>7}"
     return _run(options, index, rows, RowTable(header, _annotation_line), asdict(request))
@@ -150,7 +150,8 @@ def _alike(query: Entry, hit: Hit) -> dict[str, Any]:
             f"--identity needs sequences, and the index has none of {hit.id!r}: it was added as an embedding",
             setting="identity",
         )
-    return asdict(align(query.sequence, sequence))
+    found = align(query.sequence, sequence)
+    return asdict(replace(found, identity=round(found.identity, 4), coverage=round(found.coverage, 4)))
 
 
 def _hit_line(row: Mapping[str, Any]) -> str:

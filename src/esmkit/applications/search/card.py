@@ -16,8 +16,8 @@ from esmkit.sinks.files import write_whole
 CARD = "index.json"
 FORMAT = 1
 """Version of the layout of the folder."""
-APPROXIMATE_FROM = 500_000
-"""Proteins from which on an approximate search is quicker than an exact one that serves 256 queries in one pass."""
+APPROXIMATE_FROM = 200_000
+"""About where an approximate search begins to take less time than an exact one that serves 256 queries in one pass."""
 
 Kind = Literal["text", "number"]
 

@@ -18,9 +18,11 @@ from esmkit.types import FloatArray, IntArray
 
 MEASURED_QUERIES, MEASURED_NEIGHBOURS = 200, 10
 _SEED = 0
-_SPARE, _BREADTH = 2, 4
-"""Of an approximate search for k: 2 k candidates, whose true cosines decide, out of 4 k in view, and some more."""
-_AT_LEAST = 64
+_SPARE, _CANDIDATES = 2, 64
+"""Candidates of an approximate search for k, whose true cosines decide: 2 k, and at least so many."""
+_BREADTH, _IN_VIEW = 8, 512
+"""Vectors that it keeps in view while it looks: 8 k, and at least so many. With 128, 44 % of the neighbours of new
+queries were missed where vectors have no structure, with 512 it is 7 %, 2 ms slower (20,000 vectors of 320 numbers)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,7 @@ class Index:
         names = ["id", "vector", "sequence", "length", *(column.name for column in self.card.columns)]
         if exact or where or self.card.approximate is None:
             return nearest(units, self.table.scan(names, where), k)
-        count = max(_AT_LEAST, _SPARE * k)
-        breadth = max(2 * _AT_LEAST, _BREADTH * k)
+        count, breadth = max(_CANDIDATES, _SPARE * k), max(_IN_VIEW, _BREADTH * k)
         near = (self.table.candidates(query.astype(np.float32), names, count, breadth) for query in units)
         return [nearest(query[None], [batch], k)[0] for query, batch in zip(units, near, strict=True)]
 
