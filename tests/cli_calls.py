@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -65,7 +66,9 @@ def in_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
 
 def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-    """`python -m esmkit ARGUMENTS` with pipes."""
+    """`python -m esmkit ARGUMENTS` with pipes; Ctrl-C reaches it also where a shell put the tests in its background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as such a shell does, and what is ignored is inherited
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "esmkit", *map(str, arguments)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, text=True, **(pipes | options))
