@@ -118,7 +118,7 @@ def test_rounds_are_bounded(api: Api) -> None:
     many = [{"variant": "A27G", "value": float(at)} for at in range(300)]
     answer = asked(api, item(measured=many), item(measured=many))
     assert answer.status_code == 400
-    assert "more than 500" in str(answer.json()["error"])
+    assert "more than 384" in str(answer.json()["error"])
 
 
 def test_nothing_left_to_choose_is_said(api: Api) -> None:

@@ -24,8 +24,8 @@ from esmkit.server.wire import esm2
 from esmkit.server.wire.base import Body, Bounds
 from esmkit.server.wire.esm2_docs import Provenance, Shown
 
-MAX_MEASURED = 500
-"""Variants of a request that are learnt from: some seconds of one core."""
+MAX_MEASURED = 384
+"""Variants of a request that are learnt from, four plates of 96: some seconds of one core."""
 MAX_CANDIDATES = 5000
 MAX_LETTERS = 2**18
 """Residues of all variants of a request, measured ones and candidates."""
