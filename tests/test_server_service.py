@@ -282,6 +282,16 @@ def log() -> Iterator[io.StringIO]:
         logging.getLogger(name).setLevel(level)
 
 
+def test_both_proteins_of_a_pair_are_logged_where_asked(tmp_path: Path, log: io.StringIO) -> None:
+    with Api(load(SLUG), tmp_path, log_sequences=True) as api:
+        body = {"items": [{"a": "MKTAY", "b": "GSHML"}], "params": {"shuffles": 0}}
+        assert api.post(f"/api/v3/{SLUG}/compare/", json=body).status_code == 200
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    [request] = [line for line in lines if line["message"] == "request"]
+    assert (request["items"], request["residues"]) == (2, 10)
+    assert request["sequences"] == ["MKTAY", "GSHML"]
+
+
 @pytest.mark.parametrize("asked", [False, True])
 def test_logs_are_json_lines_without_sequences_unless_asked(tmp_path: Path, log: io.StringIO, asked: bool) -> None:
     secret = "MKTAYIAKQRQISFVK"

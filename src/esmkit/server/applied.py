@@ -55,7 +55,7 @@ async def applied(
     cost = action.cost(asked, server.bounds)
     trace.items, trace.residues = cost.items, cost.residues
     if server.settings.log_sequences:
-        trace.sequences = [item.sequence for item in asked.items]
+        trace.sequences = [sequence for item in asked.items for sequence in item.sequences.values()]
     left += await server.limiter.take_residues(caller_id, cost.residues)
     until_sent: ExitStack = request.scope[UNTIL_SENT]
     until_sent.enter_context(server.memory.hold(4 * cost.numbers, expansion=JSON_EXPANSION))

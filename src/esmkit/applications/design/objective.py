@@ -11,7 +11,7 @@ import numpy as np
 from esmkit.applications.mutations.methods import MethodName, method_named
 from esmkit.applications.mutations.scoring import Models, Scorer, listed
 from esmkit.applications.mutations.variants import Variant, check_wild_type
-from esmkit.applications.predictors import Predictor
+from esmkit.applications.predictors import Card
 from esmkit.errors import InvalidConfigError
 from esmkit.types import FloatArray, Result
 
@@ -56,6 +56,17 @@ class Likelihood:
         return float(item.arrays[self.name])
 
 
+class Predicting(Protocol):
+    """What a predictor must have for a design: a `Predictor` has it."""
+
+    @property
+    def card(self) -> Card:
+        """What it predicts."""
+
+    def run(self, sequences: Sequence[str]) -> Iterable[Result]:
+        """Results with `prediction`, and for classes their probabilities, in the order of the sequences."""
+
+
 class PredictedProperty:
     """A predicted number, or the probability of a class.
 
@@ -67,7 +78,7 @@ class PredictedProperty:
         InvalidConfigError: it predicts residues, or classes and none was chosen.
     """
 
-    def __init__(self, predictor: Predictor, wanted: str | None = None) -> None:
+    def __init__(self, predictor: Predicting, wanted: str | None = None) -> None:
         task = predictor.card.task
         if task.level != "sequence":
             raise InvalidConfigError(

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from esmkit.applications.predictors import Saved, read_predictor
 from esmkit.errors import InvalidConfigError
-from esmkit.server.actions import properties
+from esmkit.server.actions import comparing, designing, interacting, next_round, properties
 from esmkit.server.actions.base import Action, Resources
 from esmkit.server.settings import ServerSettings
 
-ACTIONS: dict[str, Action] = {action.name: action for action in (properties.ACTION,)}
+_MODULES = (comparing, designing, interacting, next_round, properties)
+ACTIONS: dict[str, Action] = {module.ACTION.name: module.ACTION for module in _MODULES}
 
 __all__ = ["ACTIONS", "Action", "Resources", "resources"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field, create_model
 
@@ -16,7 +16,7 @@ from esmkit.applications.predictors import Saved
 from esmkit.engine import Model
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire import esm2
-from esmkit.server.wire.base import Body, Bounds, items_field
+from esmkit.server.wire.base import Body, Bounds
 
 RESIDUES = STANDARD + NONSTANDARD
 
@@ -75,19 +75,48 @@ class Action:
     is_served: Callable[[Resources], bool] = lambda resources: True
 
 
-class Item(Body):
+class Entry(Body):
+    """What one answer is about.
+
+    Attributes:
+        proteins: the fields that hold a sequence, and what each is called in their descriptions.
+    """
+
+    proteins: ClassVar[Mapping[str, str]]
+
+    @property
+    def sequences(self) -> dict[str, str]:
+        """By field."""
+        return {field: getattr(self, field) for field in self.proteins}
+
+
+class Item(Entry):
     """One protein."""
+
+    proteins: ClassVar[Mapping[str, str]] = {"sequence": ""}
 
     sequence: str
 
 
-def request_type(name: str, bounds: Bounds, params: type[esm2.Params], item: type[Item] = Item) -> type[BaseModel]:
-    """A request of items with a sequence each, and parameters that may be left out where all have a default."""
+class Pair(Entry):
+    """Two proteins."""
+
+    proteins: ClassVar[Mapping[str, str]] = {"a": "The first protein. ", "b": "The second. "}
+
+    a: str
+    b: str
+
+
+def request_type(name: str, bounds: Bounds, params: type[esm2.Params], item: type[Entry] = Item) -> type[BaseModel]:
+    """A request of items with their sequences, and parameters that may be left out where all have a default."""
     text = f"Up to {bounds.max_residues} residues. Upper case: 20 amino acids and X B U Z O."
     shown: Any = {"minLength": 1, "maxLength": bounds.max_residues, "pattern": f"^[{RESIDUES}]+$"}
-    sequence = Field(description=text, examples=["MKTAYIAKQRQISFVKSHFSRQ"], json_schema_extra=shown)
-    kind = create_model(f"{name}Item", __base__=item, __doc__=item.__doc__, sequence=(str, sequence))
-    items = Field(min_length=1, max_length=bounds.max_items, description="The proteins; answered in this order.")
+    sequences: dict[str, Any] = {
+        field: (str, Field(description=called + text, examples=["MKTAYIAKQRQISFVKSHFSRQ"], json_schema_extra=shown))
+        for field, called in item.proteins.items()
+    }
+    kind = create_model(f"{name}Item", __base__=item, __doc__=item.__doc__, **sequences)
+    items = Field(min_length=1, max_length=bounds.max_items, description="Answered in this order.")
     needed = any(each.is_required() for each in params.model_fields.values())
     given: dict[str, Any] = {"description": "How."}
     fields: dict[str, Any] = {
@@ -97,7 +126,7 @@ def request_type(name: str, bounds: Bounds, params: type[esm2.Params], item: typ
     return create_model(f"{name}Request", __base__=esm2.Request, __doc__=f"A request for {name.lower()}.", **fields)
 
 
-def checked_residues(items: Sequence[Item], params: esm2.Params, bounds: Bounds) -> int:
+def checked_residues(items: Sequence[Entry], params: esm2.Params, bounds: Bounds) -> int:
     """The residues of all items.
 
     Raises:
@@ -106,15 +135,21 @@ def checked_residues(items: Sequence[Item], params: esm2.Params, bounds: Bounds)
     limit = bounds.max_residues if params.long == "error" else bounds.max_long_residues
     issues = []
     for number, item in enumerate(items):
-        foreign = next(((at, each) for at, each in enumerate(item.sequence, 1) if each not in RESIDUES), None)
-        if not item.sequence:
-            issues.append(Issue(items_field(number), "the sequence is empty", "sequence_empty"))
-        elif len(item.sequence) > limit:
-            message = f"{len(item.sequence)} residues, at most {limit} are allowed"
-            issues.append(Issue(items_field(number), message, "sequence_too_long"))
-        elif foreign:
-            message = f"position {foreign[0]}: {foreign[1]!r} is none of {RESIDUES}"
-            issues.append(Issue(items_field(number), message, "sequence_residue"))
+        for name, sequence in item.sequences.items():
+            if problem := _problem(sequence, limit):
+                issues.append(Issue(("items", number, name), *problem))
     if issues:
         raise InvalidRequestError(issues)
-    return sum(len(item.sequence) for item in items)
+    return sum(len(sequence) for item in items for sequence in item.sequences.values())
+
+
+def _problem(sequence: str, limit: int) -> tuple[str, str] | None:
+    """Message and type of what is wrong with a sequence."""
+    if not sequence:
+        return "the sequence is empty", "sequence_empty"
+    if len(sequence) > limit:
+        return f"{len(sequence)} residues, at most {limit} are allowed", "sequence_too_long"
+    foreign = next(((at, each) for at, each in enumerate(sequence, 1) if each not in RESIDUES), None)
+    if foreign:
+        return f"position {foreign[0]}: {foreign[1]!r} is none of {RESIDUES}", "sequence_residue"
+    return None

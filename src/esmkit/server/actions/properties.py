@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from esmkit.applications.predictors import Saved
+from esmkit.applications.predictors import Card, Saved
 from esmkit.engine import Model
-from esmkit.server.actions.base import Action, Cost, Item, Resources, checked_residues, request_type
+from esmkit.server.actions.base import Action, Cost, Resources, checked_residues, request_type
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire import esm2
 from esmkit.server.wire.base import Bounds
@@ -52,26 +53,49 @@ def _cost(asked: Any, bounds: Bounds) -> Cost:
     return Cost(len(asked.items), residues, 32 * residues)
 
 
+@dataclass(frozen=True, slots=True)
+class ServedPredictor:
+    """A predictor on a model whose work goes through the queue; answers like a `Predictor`."""
+
+    saved: Saved
+    model: Model
+    probabilities: bool = True
+
+    @property
+    def card(self) -> Card:
+        """What it predicts."""
+        return self.saved.card
+
+    def run(self, sequences: Sequence[str]) -> Iterator[Result]:
+        """Results with `prediction`, and for classes their probabilities, in the order of the sequences.
+
+        Raises:
+            InvalidConfigError: the predictor was trained on another model.
+        """
+        self.saved.check(self.model.provenance)
+        output = self.saved.output(self.model.shape, probabilities=self.probabilities)
+        records = [Record(index, f"items__{index}", sequence) for index, sequence in enumerate(sequences)]
+        for result in self.model.engine.run(records, [output.source], length=self.model.length):
+            assert isinstance(result, Result)
+            yield replace(result, arrays=output.answer(result.arrays))
+
+
 def _run(asked: Any, model: Model, resources: Resources) -> Sequence[Mapping[str, Any]]:
     params: PropertyParams = asked.params
-    saved = _predictor(params.predictor, resources)
-    saved.check(model.provenance)
-    output = saved.output(model.shape, probabilities=params.probabilities)
-    records = [Record(index, f"items__{index}", item.sequence) for index, item in enumerate(_items(asked))]
-    answers = []
-    for result in model.engine.run(records, [output.source], length=model.length):
-        assert isinstance(result, Result)
-        answers.append(_entry(output.answer(result.arrays), saved))
-    return answers
+    saved = predictor_named(params.predictor, resources)
+    results = ServedPredictor(saved, model, params.probabilities).run([item.sequence for item in asked.items])
+    return [_entry(result.arrays, saved) for result in results]
 
 
-def _items(asked: Any) -> list[Item]:
-    return list(asked.items)
+def predictor_named(name: str, resources: Resources) -> Saved:
+    """The predictor that the operator put on the server under a name.
 
-
-def _predictor(name: str, resources: Resources) -> Saved:
+    Raises:
+        InvalidRequestError: there is none; lists those that there are.
+    """
     if name not in resources.predictors:
-        message = f"no predictor {name[:60]!r} is served here; choose from {', '.join(resources.predictors)}"
+        choices = ", ".join(resources.predictors) or "none"
+        message = f"no predictor {name[:60]!r} is served here; choose from {choices}"
         raise InvalidRequestError([Issue(("params", "predictor"), message, "predictor")])
     return resources.predictors[name]
 
