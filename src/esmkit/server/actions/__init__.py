@@ -1,14 +1,17 @@
 """Actions of esmkit's own, by name; a module each."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from esmkit.applications.predictors import Saved, read_predictor
+from esmkit.applications.search import Index
 from esmkit.errors import InvalidConfigError
-from esmkit.server.actions import properties
+from esmkit.server.actions import annotate, cluster, fitting, maps, properties, search
 from esmkit.server.actions.base import Action, Resources
 from esmkit.server.settings import ServerSettings
 
-ACTIONS: dict[str, Action] = {action.name: action for action in (properties.ACTION,)}
+_MODULES = (properties, search, annotate, maps, cluster, fitting)
+ACTIONS: dict[str, Action] = {module.ACTION.name: module.ACTION for module in _MODULES}
 
 __all__ = ["ACTIONS", "Action", "Resources", "resources"]
 
@@ -18,18 +21,32 @@ def resources(settings: ServerSettings) -> Resources:
 
     Raises:
         WeightsError: a folder holds no predictor, or a damaged one.
+        InvalidInputError: a folder holds no index, or one that is not finished.
+        MissingExtraError: there are indexes, and lancedb is not installed.
         InvalidConfigError: two have one name, or one changes the weights of its model, which other requests share.
     """
-    predictors: dict[str, Saved] = {}
-    for path in map(Path, settings.predictors):
+    predictors = {name: _shareable(path) for name, path in _named("predictors", settings.predictors)}
+    indexes = {name: Index.open(path) for name, path in _named("indexes", settings.indexes)}
+    return Resources(predictors, indexes)
+
+
+def _named(setting: str, folders: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    """The name of each folder, by which clients ask for it."""
+    seen: set[str] = set()
+    for path in map(Path, folders):
         name = path.resolve().name
-        if name in predictors:
-            raise InvalidConfigError(f"two predictors would be called {name!r}; rename a folder", setting="predictors")
-        predictors[name] = read_predictor(path)
-        if predictors[name].fitted.changes_model:
-            raise InvalidConfigError(
-                f"{path} changes the weights of its model, which other requests share; serve predictors of "
-                "'esmkit fit' or 'esmkit train head'",
-                setting="predictors",
-            )
-    return Resources(predictors)
+        if name in seen:
+            raise InvalidConfigError(f"two {setting} would be called {name!r}; rename a folder", setting=setting)
+        seen.add(name)
+        yield name, path
+
+
+def _shareable(path: Path) -> Saved:
+    predictor = read_predictor(path)
+    if predictor.fitted.changes_model:
+        raise InvalidConfigError(
+            f"{path} changes the weights of its model, which other requests share; serve predictors of "
+            "'esmkit fit' or 'esmkit train head'",
+            setting="predictors",
+        )
+    return predictor
