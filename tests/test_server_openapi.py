@@ -11,11 +11,13 @@ import jsonschema_rs
 import pytest
 
 from esmkit.engine import load
+from esmkit.server.actions import ACTIONS, Resources
 from esmkit.server.service_docs import LoginCheck
 from esmkit.server.wire.esm2_examples import SHOWN_WIDTH
 from tests.server_stand_in import SLUG, Api
 
 JSON = "application/json"
+OWN = [action.name for action in ACTIONS.values() if action.is_served(Resources())]
 BINARY = {"application/vnd.apache.arrow.stream", "application/x-npz", "application/x-safetensors"}
 SERVICE_ROUTES = {
     "/",
@@ -80,7 +82,7 @@ def test_every_route_is_listed(document: dict[str, Any]) -> None:
     actions = ("encode", "predict", "score", "log_prob")
     roots = ("/api/v1", "/api/v2", "/api/v3", "/api/v1/models")
     calls = {f"{root}/{slug}/{action}" for root in roots for slug in (SLUG, "esm2-8m") for action in actions}
-    own = {f"/api/v3/{slug}/mutations" for slug in (SLUG, "esm2-8m")}
+    own = {f"/api/v3/{slug}/{name}" for slug in (SLUG, "esm2-8m") for name in ("mutations", *OWN)}
     assert set(document["paths"]) == SERVICE_ROUTES | calls | own
     assert jsonschema_rs.meta.is_valid(document["components"]["schemas"]["StatusPage"])
 
@@ -88,7 +90,7 @@ def test_every_route_is_listed(document: dict[str, Any]) -> None:
 def test_every_operation_parameter_body_and_answer_is_described(document: dict[str, Any]) -> None:
     known_tags = {tag["name"] for tag in document["tags"] if tag["description"]}
     ids = [operation["operationId"] for _, _, operation in operations(document)]
-    assert len(set(ids)) == len(ids) == 14 + 2 * (4 * 4 + 1)
+    assert len(set(ids)) == len(ids) == 14 + 2 * (4 * 4 + 1 + len(OWN))
     for path, method, operation in operations(document):
         place = f"{method} {path}"
         assert operation["summary"], place
@@ -161,7 +163,8 @@ def test_errors_have_the_one_shape_and_the_status_that_they_are_under(document: 
 def test_model_calls_list_every_media_type(document: dict[str, Any]) -> None:
     for path, method, operation in operations(document):
         if method == "post":
-            expected = {JSON} if "/models/" in path else {JSON, *BINARY}
+            is_plain = "/models/" in path or path.rpartition("/")[2] in OWN
+            expected = {JSON} if is_plain else {JSON, *BINARY}
             assert set(operation["responses"]["200"]["content"]) == expected
 
 
@@ -203,7 +206,7 @@ def test_every_request_example_gets_what_its_answer_example_says(api: Api, docum
             checker(document, answer["schema"]).validate(response.json())
             assert outline(response.json()) == outline(examples(answer)[name]), f"{path} {name}"
             sent += 1
-    assert sent == 2 * (4 * (3 + 1 + 1 + 1) + 2)
+    assert sent == 2 * (4 * (3 + 1 + 1 + 1) + 2 + len(OWN))
 
 
 def test_every_get_answers_what_it_documents(api: Api, document: dict[str, Any]) -> None:

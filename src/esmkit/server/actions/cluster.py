@@ -122,14 +122,17 @@ ACTION = Action(
     cost=_cost,
     run=_run,
     body={
-        "items": [{"sequence": "MKTAYIAKQRQISFVKSHFSRQ"}, {"sequence": "MKTAYIAKQR"}, {"sequence": "GSHMLEDPVAG"}],
+        "items": [
+            *({"sequence": sequence} for sequence in ("MKTAYIAKQR", "MKTAYIAKQK", "MKTAYIAKNR")),
+            *({"sequence": sequence} for sequence in ("GSHMLEDPVAGGSP", "GSHMLEDPVAGGAP", "GSHMLEEPVAGGSP")),
+        ],
         "params": {"min_size": 2},
     },
     result={
-        "clusters": ["1", "1", "noise"],
-        "probabilities": [1.0, 1.0, 0.0],
-        "representatives": {"1": 0},
-        "sizes": {"1": 2},
-        "noise": 1,
+        "clusters": ["1", "1", "1", "2", "2", "2"],
+        "probabilities": [1.0, 1.0, 0.94, 1.0, 0.65, 1.0],
+        "representatives": {"1": 0, "2": 5},
+        "sizes": {"1": 3, "2": 3},
+        "noise": 0,
     },
 )

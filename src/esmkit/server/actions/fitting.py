@@ -177,18 +177,24 @@ ACTION = Action(
     body={
         "items": [
             *({"sequence": "MKTAYIAKQR" + at * "GA" + (12 - at) * "LK", "label": at / 2} for at in range(24)),
-            {"sequence": "MKTAYIAKQRGAGAGAGALKLK"},
+            {"sequence": "MKTAYIAKQRGAGAGAGAGALKLKLKLKLKLKLKL"},
         ]
     },
     result={
         "task": "regression",
         "estimator": "ridge",
-        "settings": {"alpha": 10.0},
-        "train": 20,
-        "test": 4,
-        "cross_validation": {"r2": 0.97, "spearman": 0.98, "pearson": 0.99, "rmse": 0.6, "mae": 0.5},
-        "scores": {"spearman": 1.0, "pearson": 0.99, "rmse": 0.7, "mae": 0.6, "r2": 0.95},
-        "intervals": {"spearman": None, "pearson": None, "rmse": (0.3, 0.9), "mae": (0.2, 0.9), "r2": None},
-        "predictions": [{"item": 24, "prediction": 2.1}],
+        "settings": {"alpha": 0.01},
+        "train": 19,
+        "test": 5,
+        "cross_validation": {"r2": 0.996, "spearman": 0.998, "pearson": 0.998, "rmse": 0.204, "mae": 0.159},
+        "scores": {"spearman": 1.0, "pearson": 0.998, "rmse": 0.209, "mae": 0.171, "r2": 0.991},
+        "intervals": {
+            "spearman": (1.0, 1.0),
+            "pearson": (0.993, 1.0),
+            "rmse": (0.097, 0.319),
+            "mae": (0.092, 0.284),
+            "r2": (0.921, 0.998),
+        },
+        "predictions": [{"item": 24, "prediction": 2.58}],
     },
 )

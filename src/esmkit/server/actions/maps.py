@@ -68,8 +68,8 @@ ACTION = Action(
         "items": [{"sequence": "MKTAYIAKQRQISFVKSHFSRQ"}, {"sequence": "MKTAYIAKQR"}, {"sequence": "GSHMLEDPVAG"}],
     },
     result={
-        "coordinates": [[-0.31, 0.12], [-0.28, -0.13], [0.59, 0.01]],
+        "coordinates": [[0.182, 0.221], [0.368, -0.176], [-0.55, -0.045]],
         "axes": ["PC1", "PC2"],
-        "explained": [0.94, 0.06],
+        "explained": [0.852, 0.148],
     },
 )
