@@ -195,6 +195,6 @@ ACTION = Action(
             "mae": (0.092, 0.284),
             "r2": (0.921, 0.998),
         },
-        "predictions": [{"item": 24, "prediction": 2.58}],
+        "predictions": [{"item": 24, "prediction": 3.39}],
     },
 )
