@@ -119,10 +119,9 @@ def test_a_variable_may_name_a_file_with_the_value(tmp_path: Path) -> None:
 def test_help_names_every_flag_whole_within_80_columns(esmkit: Esmkit) -> None:
     shown = esmkit("serve", "--help").out
     assert max(len(line) for line in shown.splitlines()) == 80
-    for name in set(ServerSettings.names()) - {"models", "predictors", "cors_origins"}:
+    for name in set(ServerSettings.names()) - {"models", "predictors", "indexes", "cors_origins"}:
         assert f" --{name.replace('_', '-')} " in shown
-    assert " --model " in shown
-    assert " --predictor " in shown
+    assert all(f" --{name} " in shown for name in ("model", "predictor", "index", "cors-origin"))
     assert "(default: 8000)" in " ".join(shown.split())
 
 

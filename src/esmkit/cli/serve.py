@@ -22,7 +22,12 @@ if typing.TYPE_CHECKING:
     from esmkit.engine.queue import ServingQueue
     from esmkit.errors import EsmkitError
 
-_OPTION_NAMES = {"models": ("--model", "-m"), "predictors": ("--predictor",), "cors_origins": ("--cors-origin",)}
+_OPTION_NAMES = {
+    "models": ("--model", "-m"),
+    "predictors": ("--predictor",),
+    "indexes": ("--index",),
+    "cors_origins": ("--cors-origin",),
+}
 _VALUE_NAMES = {int: "N", float: "SECONDS", list[str]: "TEXT", str: "TEXT"}
 
 

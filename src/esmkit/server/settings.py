@@ -49,6 +49,9 @@ class ServerSettings:
     predictors: tuple[str, ...] = _setting(
         (), "Folders of predictors, from 'esmkit fit' or 'esmkit train head', that clients may ask by folder name."
     )
+    indexes: tuple[str, ...] = _setting(
+        (), "Folders of indexes, from 'esmkit index build', that clients may search by folder name."
+    )
     lazy: bool = _setting(False, "Load a model at its first request instead of at start.")
     dtype: Literal["float32", "float16", "bfloat16"] = _setting(
         "float32", "Number format of the models: float32, float16 or bfloat16."

@@ -5,10 +5,10 @@ cross-validation (`selection`), compares with `baselines`, and tells how sure th
 draws them.
 """
 
-from esmkit.applications.fitting.data import FitData, read_fit_data
+from esmkit.applications.fitting.data import FitData, fit_data, read_fit_data
 from esmkit.applications.fitting.fit import fit
 from esmkit.applications.fitting.options import FitOptions
 from esmkit.applications.fitting.result import Fit
 from esmkit.applications.fitting.selection import Trial
 
-__all__ = ["Fit", "FitData", "FitOptions", "Trial", "fit", "read_fit_data"]
+__all__ = ["Fit", "FitData", "FitOptions", "Trial", "fit", "fit_data", "read_fit_data"]

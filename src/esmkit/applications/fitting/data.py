@@ -96,7 +96,21 @@ def read_fit_data(
         InvalidInputError: a table cannot be read, or has too few groups for a test part.
         InvalidRecordError, InvalidSequenceError: a row is of no use; names it, and why.
     """
-    rows = _valid_is_train(read_rows(sources, columns, task, residues=residues))
+    return fit_data(_valid_is_train(read_rows(sources, columns, task, residues=residues)), split=split, seed=seed)
+
+
+def fit_data(rows: LabelledRows, *, split: Split = "random", seed: int = 0) -> FitData:
+    """Makes sure that there is a part to test on, see `read_fit_data`.
+
+    Args:
+        rows: labelled proteins, in the parts `train` and, perhaps, `test`.
+        split: what belongs together.
+        seed: of the draw.
+
+    Raises:
+        InvalidInputError: all labels are the same, or there are too few groups for a test part.
+        InvalidRecordError: a label is no number, or a class that the train part has not.
+    """
     sequences = [record.sequence for record in rows.records]
     if split == "cluster":
         found = cluster(sequences)

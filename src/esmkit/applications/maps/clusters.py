@@ -12,6 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from esmkit.types import FloatArray, IntArray
 NOISE = "noise"
 """The name of what belongs to no cluster."""
 COMPONENTS = 50
+_RANDOM = Lock()
+"""Held while the random numbers of igraph, which all threads share, are those of one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +137,12 @@ def leiden(
 
     ends, weights = _neighbor_graph(_reduced(vectors_nD, components), neighbors)
     graph = igraph.Graph(n=len(vectors_nD), edges=ends)
-    igraph.set_random_number_generator(random.Random(seed))  # noqa: S311 - nothing secret
-    try:
-        found = graph.community_leiden("modularity", weights=weights, resolution=resolution, n_iterations=-1)
-    finally:
-        igraph.set_random_number_generator(random)
+    with _RANDOM:
+        igraph.set_random_number_generator(random.Random(seed))  # noqa: S311 - nothing secret
+        try:
+            found = graph.community_leiden("modularity", weights=weights, resolution=resolution, n_iterations=-1)
+        finally:
+            igraph.set_random_number_generator(random)
     return _named(vectors_nD, np.array(found.membership), None)
 
 

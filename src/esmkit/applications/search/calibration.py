@@ -89,16 +89,27 @@ def calibration(index: Index, label: str, neighbours: int) -> Calibration:
         InvalidInputError: too few proteins have a label.
         MissingExtraError: scikit-learn is not installed.
     """
-    index.card.column(label, kind="text")
-    kept = kept_calibrations(index.folder)
-    for found in kept:
-        if (found.label, found.neighbours, found.proteins) == (label, neighbours, len(index.table)):
-            return found
+    if found := kept_calibration(index, label, neighbours):
+        return found
     fitted = fit(index, label, neighbours)
+    kept = kept_calibrations(index.folder)
     others = [each for each in kept if (each.label, each.neighbours) != (label, neighbours)]
     with suppress(OSError):  # a folder that is read-only costs time only
         _write(index.folder, [*others, fitted])
     return fitted
+
+
+def kept_calibration(index: Index, label: str, neighbours: int) -> Calibration | None:
+    """The calibration kept in the folder of the index; None if it is missing or the index has grown.
+
+    Raises:
+        InvalidConfigError: the index has no such column of text.
+    """
+    index.card.column(label, kind="text")
+    for found in kept_calibrations(index.folder):
+        if (found.label, found.neighbours, found.proteins) == (label, neighbours, len(index.table)):
+            return found
+    return None
 
 
 def fit(index: Index, label: str, neighbours: int) -> Calibration:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, create_model
 
 from esmkit.alphabet import NONSTANDARD, STANDARD
 from esmkit.applications.predictors import Saved
+from esmkit.applications.search import Index
 from esmkit.engine import Model
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire import esm2
@@ -27,9 +28,11 @@ class Resources:
 
     Attributes:
         predictors: by name.
+        indexes: by name, open.
     """
 
     predictors: Mapping[str, Saved] = field(default_factory=dict)
+    indexes: Mapping[str, Index] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
