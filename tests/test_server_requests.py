@@ -143,7 +143,7 @@ def test_a_very_long_sequence_is_refused_at_once(api: Api) -> None:
         (
             {"include": ["attentions"], "heads": [SHAPE.num_heads + 1]},
             "params__heads",
-            "does not exist",
+            f"head {SHAPE.num_heads + 1} does not exist",
         ),
         ({"heads": [1]}, "params__heads", "layers and heads choose attention maps"),
         ({"pool": "median"}, "params__pool", "Input should be 'mean' or 'max'"),
