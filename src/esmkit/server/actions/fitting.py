@@ -21,9 +21,9 @@ from esmkit.server.wire.base import Bounds
 from esmkit.server.wire.esm2_docs import Provenance, Shown
 from esmkit.types import Record
 
-FEWEST_LABELLED, MOST_CLASSES = 20, 20
-MOST_NUMBERS = 6_000_000
-"""Labelled proteins x width of the model x classes: what is fitted in less than a minute."""
+FEWEST_LABELLED, MOST_CLASSES = 20, 5
+MOST_NUMBERS = 2_600_000
+"""Labelled proteins x width of the model x square of classes: about ten seconds of one core."""
 Label = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -122,7 +122,7 @@ def _run(asked: Any, model: Model, resources: Resources) -> Sequence[Mapping[str
 
 
 def _check_size(labelled: int, width: int, outputs: int) -> None:
-    most = MOST_NUMBERS // (width * outputs)
+    most = MOST_NUMBERS // (width * outputs**2)
     if labelled > most:
         classes = f" and {outputs} classes" if outputs > 1 else ""
         message = f"{labelled:,} items have a label; with this model{classes} at most {most:,} may"
@@ -168,7 +168,7 @@ ACTION = Action(
     title="a predictor from labelled proteins",
     description=f"Ridge or logistic regression on the embeddings of the items with a label, {FEWEST_LABELLED} to "
     f"{MOST_ITEMS:,}: scores on a fifth that is held out, with confidence intervals, and what it says of the items "
-    f"without one. Labelled items x width of the model x classes are {MOST_NUMBERS:,} at most, classes "
+    f"without one. Labelled items x width of the model x square of classes are {MOST_NUMBERS:,} at most, classes "
     f"{MOST_CLASSES}. Nothing is kept; `esmkit fit` makes predictors to keep.",
     request=_request,
     answer=FitResults,
