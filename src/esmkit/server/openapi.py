@@ -212,7 +212,7 @@ def _own_operation(server: Services, model: ServedModel, action: Action) -> Docu
         "summary": f"{model.title} (v3): {action.title}",
         "description": f"{action.description} An extension, not one of BioLM's actions.",
         **_exchange(
-            request={"schema": schema.inlined(action.request(server.bounds)), "example": body},
+            request={"schema": action.schema(server.bounds), "example": body},
             answer={"schema": _ref("schemas", action.answer.__name__), "example": answer},
             is_binary=False,
         ),

@@ -33,7 +33,7 @@ def _schema(version: Version) -> Endpoint:
         if name == mutations.ACTION:
             content = mutations_answers.request_schema(server.bounds)
         elif name in ACTIONS:
-            content = schema.inlined(ACTIONS[name].request(server.bounds))
+            content = ACTIONS[name].schema(server.bounds)
         else:
             content = esm2_docs.request_schema(version, name, server.bounds, model.shape)
         rate = schema.throttle_rate(server.settings.limit_requests_per_s)

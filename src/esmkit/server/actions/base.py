@@ -18,6 +18,7 @@ from esmkit.engine import Model
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire import esm2
 from esmkit.server.wire.base import Body, Bounds
+from esmkit.server.wire.schema import inlined
 
 RESIDUES = STANDARD + NONSTANDARD
 
@@ -76,6 +77,13 @@ class Action:
     body: Mapping[str, Any]
     result: Mapping[str, Any]
     is_served: Callable[[Resources], bool] = lambda resources: True
+
+    def schema(self, bounds: Bounds) -> dict[str, Any]:
+        """JSON Schema of a request, everything in place; null stands for parameters that are left out."""
+        described = inlined(self.request(bounds))
+        if "params" not in described["required"]:
+            described["properties"]["params"]["type"] = ["object", "null"]
+        return described
 
 
 class Entry(Body):
