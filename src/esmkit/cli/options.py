@@ -43,6 +43,13 @@ Threads = Annotated[
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.", rich_help_panel=MODEL)]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="File, or directory for shards.", rich_help_panel=OUT)]
+Format = Annotated[
+    str | None,
+    typer.Option(help="parquet, hdf5, npz, safetensors, jsonl or csv; as the suffix says.", rich_help_panel=OUT),
+]
+OutDtype = Annotated[
+    Literal["float32", "float16"], typer.Option(help="Number format of stored floats.", rich_help_panel=OUT)
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --out.", rich_help_panel=OUT)]
 OnError = Annotated[
     Literal["stop", "skip"],
@@ -116,13 +123,8 @@ class RunOptions(ProteinOptions):
         typer.Option(metavar="RESIDUES", help="A sequence, instead of INPUT; may be repeated.", rich_help_panel=INPUT),
     ] = None
     out: Out = None
-    format: Annotated[
-        str | None,
-        typer.Option(help="parquet, hdf5, npz, safetensors, jsonl or csv; as the suffix says.", rich_help_panel=OUT),
-    ] = None
-    out_dtype: Annotated[
-        Literal["float32", "float16"], typer.Option(help="Number format of stored floats.", rich_help_panel=OUT)
-    ] = "float32"
+    format: Format = None
+    out_dtype: OutDtype = "float32"
     overwrite: Overwrite = False
     shard_residues: Annotated[
         int | None,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from esmkit.cli.options import INPUT, OUT, ModelOptions, OnError, Out, Overwrite
+from esmkit.cli.options import INPUT, Format, ModelOptions, OnError, Out, OutDtype, Overwrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,7 @@ class PairOptions(ModelOptions):
         typer.Option(metavar="RESIDUES", help="Twice: the two proteins, instead of PAIRS.", rich_help_panel=INPUT),
     ] = None
     out: Out = None
-    format: Annotated[
-        str | None,
-        typer.Option(help="parquet, hdf5, npz, safetensors, jsonl or csv; as the suffix says.", rich_help_panel=OUT),
-    ] = None
-    out_dtype: Annotated[
-        Literal["float32", "float16"], typer.Option(help="Number format of stored floats.", rich_help_panel=OUT)
-    ] = "float32"
+    format: Format = None
+    out_dtype: OutDtype = "float32"
     overwrite: Overwrite = False
     on_error: OnError = "stop"

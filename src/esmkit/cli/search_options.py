@@ -19,6 +19,17 @@ Exact = Annotated[
     bool, typer.Option("--exact", help="Compare with every protein, even if the index has an approximate search.")
 ]
 
+IndexModel = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="The model of the index, where it is not found by its name or path.",
+        rich_help_panel=MODEL,
+        show_default=False,
+    ),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class FillOptions(ProteinOptions):
@@ -43,16 +54,7 @@ class FillOptions(ProteinOptions):
 class AddOptions(FillOptions):
     """The model is that of the index."""
 
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            "-m",
-            help="The model of the index, where it is not found by its name or path.",
-            rich_help_panel=MODEL,
-            show_default=False,
-        ),
-    ] = ""
+    model: IndexModel = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +75,7 @@ class QueryOptions(ProteinOptions):
             metavar="RESIDUES", help="A sequence, instead of QUERIES; may be repeated.", rich_help_panel=INPUT
         ),
     ] = None
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            "-m",
-            help="The model of the index, where it is not found by its name or path.",
-            rich_help_panel=MODEL,
-            show_default=False,
-        ),
-    ] = ""
+    model: IndexModel = ""
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Table: .csv, .parquet or .jsonl.", rich_help_panel=OUT)
     ] = None
