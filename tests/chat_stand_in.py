@@ -1,4 +1,4 @@
-"""A stand-in for a provider of language models: OpenAI's chat completions on loopback, its answers written by the test."""
+"""A stand-in for a provider of language models: OpenAI's chat completions on loopback, answers by the test."""
 
 from __future__ import annotations
 

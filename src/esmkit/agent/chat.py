@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
-from pydantic_ai import Agent, AgentRunResultEvent, RunContext, ToolFailed, UsageLimits, UsageLimitUnavailableWarning
+from pydantic_ai import Agent, AgentRunResultEvent, RunContext, ToolFailed, UsageLimits
 from pydantic_ai import Tool as ModelTool
-from pydantic_ai.exceptions import AgentRunError
+from pydantic_ai.exceptions import AgentRunError, UsageLimitExceeded
 from pydantic_ai.messages import (
     AgentStreamEvent,
     FunctionToolCallEvent,
@@ -41,9 +40,6 @@ MOST_HISTORY_BYTES = 2**20
 """Of one conversation; more than language models read well."""
 RETRIES = 3
 """How often in a row a model may write a call that is no JSON."""
-
-# Some OpenAI-compatible servers count no tokens; their answers are bounded by calls, requests and time.
-warnings.filterwarnings("ignore", category=UsageLimitUnavailableWarning)
 
 
 @dataclass(slots=True)
@@ -88,7 +84,7 @@ class Chat:
 
     async def stream(
         self, conversation: Conversation, message: str, session: Session, *, accept_notice: bool = False
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Answers a message.
 
         Closing the stream, or cancelling who reads it, stops the request to the provider and the tools.
@@ -138,14 +134,14 @@ class Chat:
             return Failed("chat.limit", f"{chosen.messages_per_minute} messages per minute are allowed; wait a little")
         return None
 
-    async def _answer(self, conversation: Conversation, message: str, session: Session) -> AsyncIterator[Event]:
+    async def _answer(self, conversation: Conversation, message: str, session: Session) -> AsyncGenerator[Event, None]:
         chosen = self.settings
         turn = _Turn(session, conversation, chosen.tool_calls)
         run = self._agent.run_stream_events(
             conversation.pasted.quote(message),
             deps=turn,
             message_history=conversation.messages,
-            usage_limits=UsageLimits(request_limit=chosen.tool_calls + RETRIES, total_tokens_limit=chosen.tokens),
+            usage_limits=UsageLimits(request_limit=chosen.tool_calls + RETRIES),
             timeout=chosen.answer_timeout_s,
         )
         try:
@@ -157,6 +153,8 @@ class Chat:
                         conversation.size_bytes += len(new)
                         used = event.result.usage
                         yield Done(used.input_tokens, used.output_tokens, used.requests, turn.calls)
+                    elif events.usage.total_tokens > chosen.tokens:
+                        raise UsageLimitExceeded("tokens")
                     elif (shown := self._shown(event, turn)) is not None:
                         yield shown
         except AgentRunError as error:
@@ -195,8 +193,7 @@ def _for_model(tool: Tool) -> ModelTool[_Turn]:
             turn.pictures[context.tool_call_id] = answer.picture
         return answer.content
 
-    schema = tool.arguments.model_json_schema()
-    return ModelTool.from_schema(run, tool.name, tool.description, schema, takes_ctx=True)
+    return ModelTool.from_schema(run, tool.name, tool.description, tool.schema, takes_ctx=True)
 
 
 def _arguments(part: ToolCallPart) -> dict[str, Any]:

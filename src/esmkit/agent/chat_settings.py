@@ -142,7 +142,7 @@ class ChatSettings:
 
     @property
     def is_remote(self) -> bool:
-        """Whether messages leave the machine that esmkit runs on; Ollama's cloud models are called through a local one."""
+        """Whether messages leave the machine that esmkit runs on, as through Ollama to one of its cloud models."""
         return not self.is_loopback or self.name.endswith(("-cloud", ":cloud"))
 
     @property
@@ -166,9 +166,9 @@ def how_to_switch_on() -> str:
     """What an operator does for a chat."""
     return (
         "The chat is off, because no language model is configured for it. To switch it on, start the server with "
-        "--chat-model (ESMKIT_CHAT_MODEL): ollama:NAME for a model of Ollama on this machine, NAME with --chat-base-url "
-        "for any OpenAI-compatible server such as vLLM or llama.cpp, or openai:NAME or anthropic:NAME with a key in "
-        "ESMKIT_CHAT_API_KEY, OPENAI_API_KEY or ANTHROPIC_API_KEY."
+        "--chat-model (ESMKIT_CHAT_MODEL): ollama:NAME for a model of Ollama on this machine, NAME with "
+        "--chat-base-url for any OpenAI-compatible server such as vLLM or llama.cpp, or openai:NAME or "
+        "anthropic:NAME with a key in ESMKIT_CHAT_API_KEY, OPENAI_API_KEY or ANTHROPIC_API_KEY."
     )
 
 
