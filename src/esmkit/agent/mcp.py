@@ -24,7 +24,10 @@ from esmkit.agent.tools import TOOLS, Answer, Session, use
 from esmkit.errors import demand_module
 
 if TYPE_CHECKING:
+    from mcp import types
     from mcp.server.lowlevel.server import Server
+    from mcp.server.transport_security import TransportSecuritySettings
+    from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -199,7 +202,7 @@ def _server(session_of: Callable[[Any], Session]) -> Server[Any]:
     )
 
 
-def _told(answer: Answer) -> Any:
+def _told(answer: Answer) -> types.CallToolResult:
     """The answer as structure, as text for clients that read no structure, and its picture."""
     from mcp import types
 
@@ -210,13 +213,13 @@ def _told(answer: Answer) -> Any:
     return types.CallToolResult(content=content, structured_content=answer.content)
 
 
-def _failed(message: str) -> Any:
+def _failed(message: str) -> types.CallToolResult:
     from mcp import types
 
     return types.CallToolResult(content=[types.TextContent(text=message)], is_error=True)
 
 
-def _security(hosts: Collection[str] | None) -> Any:
+def _security(hosts: Collection[str] | None) -> TransportSecuritySettings:
     from mcp.server.transport_security import TransportSecuritySettings
 
     if hosts is None:
@@ -244,7 +247,7 @@ def _owner(secret: str | None, address: str) -> str:
     return f"address:{address}" if secret is None else f"key:{hashlib.sha256(secret.encode()).hexdigest()}"
 
 
-def _refuse(status: int, message: str, headers: Mapping[str, str] | None = None) -> Any:
+def _refuse(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
     from starlette.responses import JSONResponse
 
     code = {401: "auth_failed", 403: "auth_failed"}.get(status, "user.error" if status < 500 else "system.error")
