@@ -90,10 +90,10 @@ async def _design(asked: DesignProposals, session: Session) -> Answer:
 DESIGN_PROPOSALS = Tool(
     name="design_proposals",
     title="Propose variants",
-    description="Variants of a protein with one or several mutations that an ESM-2 model (or a predictor of the server) "
-    "likes best, within constraints: which positions (from 1, plus offset) and residues may change, how many mutations, "
-    "how different the proposals must be. Use it for 'what should I make next?'; for all single substitutions use "
-    "mutational_scan_summary.",
+    description="Variants of a protein with one or more mutations that an ESM-2 model (or a predictor of the server) "
+    "likes best, within constraints: which positions (from 1, plus offset) and residues may change, how many "
+    "mutations, how different the proposals must be. Use it for 'what should I make next?'; for all single "
+    "substitutions use mutational_scan_summary.",
     arguments=DesignProposals,
     run=_design,
 )

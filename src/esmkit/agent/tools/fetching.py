@@ -59,7 +59,8 @@ def _size(value: np.ndarray[Any, Any] | list[Any]) -> str:
 
 def _rows(asked: FetchResult, value: list[Any]) -> dict[str, Any]:
     """As many as fit, but one."""
-    start, taken, characters = asked.first_row - 1, [], 0
+    start, characters = asked.first_row - 1, 0
+    taken: list[Any] = []
     for entry in value[start : start + asked.rows]:
         characters += len(json.dumps(entry))
         if taken and characters > MOST_CHARACTERS:

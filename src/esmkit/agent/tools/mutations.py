@@ -98,7 +98,7 @@ async def _score(asked: ScoreMutations, session: Session) -> Answer:
 
 
 async def _scan(asked: MutationalScanSummary, session: Session) -> Answer:
-    params = {"method": asked.method, "offset": asked.offset}
+    params: dict[str, Any] = {"method": asked.method, "offset": asked.offset}
     params |= {} if asked.positions is None else {"positions": asked.positions}
     answer = await called(session, asked.model, "mutations", [{"sequence": asked.sequence}], params)
     found, name = answer.results[0], asked.name or "protein"
