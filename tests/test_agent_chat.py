@@ -290,9 +290,10 @@ def test_a_model_that_calls_for_ever_is_stopped(ask: Callable[..., list[Event]],
 
 
 def test_tokens_of_an_answer_are_bounded(ask: Callable[..., list[Event]], provider: Provider) -> None:
-    provider.replies = [{"list_models": {}}, "Done."]
+    provider.replies = [{"list_models": {}}, {"list_models": {}}, "Done."]
     failed = _only(ask("Which models?", tokens=150), Failed)
     assert (failed.code, "150 tokens" in failed.message) == ("chat.limit", True)
+    assert len(provider.asked) == 2
 
 
 def test_a_server_that_counts_no_tokens_is_fine(ask: Callable[..., list[Event]], provider: Provider) -> None:

@@ -165,10 +165,10 @@ class ChatSettings:
 def how_to_switch_on() -> str:
     """What an operator does for a chat."""
     return (
-        "The chat is off, because no language model is configured for it. To switch it on, start the server with "
-        "--chat-model (ESMKIT_CHAT_MODEL): ollama:NAME for a model of Ollama on this machine, NAME with "
-        "--chat-base-url for any OpenAI-compatible server such as vLLM or llama.cpp, or openai:NAME or "
-        "anthropic:NAME with a key in ESMKIT_CHAT_API_KEY, OPENAI_API_KEY or ANTHROPIC_API_KEY."
+        "The chat is off: no language model is chosen for it. Choose one with --chat-model (or ESMKIT_CHAT_MODEL) of "
+        "'esmkit serve' or 'esmkit chat': ollama:NAME for a model of Ollama on this machine, NAME with --chat-base-url "
+        "for an OpenAI-compatible server such as vLLM or llama.cpp, or openai:NAME or anthropic:NAME with a key in "
+        "ESMKIT_CHAT_API_KEY, OPENAI_API_KEY or ANTHROPIC_API_KEY."
     )
 
 
