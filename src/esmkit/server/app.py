@@ -83,6 +83,7 @@ def create_app(
         workers=ThreadPoolExecutor(WORKERS, "esmkit-action"),
     )
     app = FastAPIOffline(
+        docs_url=None,
         title="esmkit",
         version=__version__,
         summary="ESM-2 protein language models over HTTP, with BioLM's routes.",
