@@ -1,4 +1,4 @@
-"""The web app of `esmkit serve`: pages over the HTTP API, in the same process; no build step, nothing from elsewhere."""
+"""The web app of `esmkit serve`: pages over the HTTP API, in the same process; no build step, works offline."""
 
 from esmkit.errors import MissingExtraError
 

@@ -46,7 +46,7 @@ function summary(scored, total) {
     "dl",
     { class: "facts" },
     h("dt", {}, "log p(sequence)"), h("dd", {}, total.toFixed(2)),
-    h("dt", {}, "per residue"), h("dd", {}, `${mean.toFixed(3)} (pseudo-perplexity ${Math.exp(-mean).toFixed(2)})`),
+    h("dt", {}, "per residue"), h("dd", {}, `${mean.toFixed(3)} (exp of the negative: ${Math.exp(-mean).toFixed(2)})`),
   );
 }
 
