@@ -17,7 +17,15 @@ from starlette.responses import Response
 
 from esmkit import __version__
 from esmkit.errors import EsmkitError
-from esmkit.server import actions, openapi, routes_account, routes_catalog, routes_models, routes_service
+from esmkit.server import (
+    actions,
+    openapi,
+    routes_account,
+    routes_catalog,
+    routes_models,
+    routes_service,
+    routes_status,
+)
 from esmkit.server.answers import error_response
 from esmkit.server.boundary import Boundary
 from esmkit.server.calls import trace_of
@@ -99,6 +107,7 @@ def create_app(
         routes_account.router,
         routes_catalog.router,
         routes_service.router,
+        routes_status.router,
     ):
         app.include_router(router)
     _handle_errors(app)
