@@ -17,6 +17,7 @@ from esmkit.server.app import create_app
 from esmkit.server.settings import ServerSettings
 from esmkit.store import Store
 from esmkit.types import Failure, Record, Result
+from esmkit.web import add_to
 
 SLUG = "esm2-mini"
 
@@ -125,6 +126,7 @@ class Api:
         self.queue = EngineQueue(model)
         self.store = Store.open(f"sqlite:///{folder}/esmkit.db")
         self.app = create_app(ServerSettings(**settings), self.queue, self.store)
+        add_to(self.app)
         self.loop = asyncio.Runner()
 
     def __enter__(self) -> Self:

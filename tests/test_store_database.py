@@ -49,8 +49,26 @@ def test_the_migrations_make_exactly_the_tables_of_the_models(store: Store, url:
         head = context.get_current_revision()
     opened.close()
     assert differences == []
-    assert head == "0001"
-    assert len(Base.metadata.tables) == 6
+    assert head == "0002"
+    assert len(Base.metadata.tables) == 8
+
+
+def test_a_database_of_an_older_esmkit_gets_the_new_tables_and_keeps_what_is_there(
+    url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = schema.command.upgrade
+    monkeypatch.setattr(schema.command, "upgrade", lambda config, _: real(config, "0001"))
+    old = Store.open(url, clock=clock)
+    old.migrate()
+    _, secret = old.keys.create("laboratory")
+    old.close()
+    monkeypatch.undo()
+    store = Store.open(url, clock=clock)
+    store.migrate()
+    key = store.keys.find(secret)
+    assert key is not None
+    assert store.sessions.find(store.sessions.create(key.id, 60)) == store.keys.get("laboratory")
+    store.close()
 
 
 def test_migrating_again_changes_nothing_and_keeps_what_is_there(store: Store, url: str) -> None:
@@ -199,8 +217,11 @@ def test_a_damaged_page_is_reported_when_it_is_met(file: Path) -> None:
     for number in range(200):
         store.keys.create(f"key {number}")
     store.close()
+    with closing(sqlite3.connect(file)) as other:
+        size = other.execute("PRAGMA page_size").fetchone()[0]
+        page = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'api_keys'").fetchone()[0]
     content = bytearray(file.read_bytes())
-    content[8192:] = b"\xa5" * (len(content) - 8192)
+    content[(page - 1) * size : page * size] = b"\xa5" * size
     file.write_bytes(content)
     damaged = Store.open(f"sqlite:///{file}")
     with pytest.raises(StoreError, match="is damaged; restore it from a backup"):
@@ -239,7 +260,7 @@ def test_a_database_written_by_a_newer_esmkit_is_refused_and_left_alone(store: S
     opened = Database(url, clock=clock)
     with opened.write() as session:
         session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    newer = r"was written by a newer esmkit \(schema 9999; this one knows up to 0001\)"
+    newer = r"was written by a newer esmkit \(schema 9999; this one knows up to 0002\)"
     with pytest.raises(InvalidConfigError, match=newer):
         schema.upgrade(opened)
     with pytest.raises(InvalidConfigError, match=newer), closing(Store.open(url)) as again:

@@ -96,6 +96,7 @@ def _run(settings: ServerSettings) -> int:
     from esmkit.server import logs, tracing
     from esmkit.server.app import create_app
     from esmkit.server.process import ServerProcess
+    from esmkit.web import add_to
 
     logs.configure(settings.log_level)
     traces = tracing.provider(os.environ)
@@ -103,7 +104,9 @@ def _run(settings: ServerSettings) -> int:
     with open_store(settings) as store:
         logs.SERVER.info("keys and usage are in %s", store.name)
         queue = serving_queue(settings, home, on_fatal=lambda error: server.fail(error))
-        server = ServerProcess(create_app(settings, queue, store, tracer_provider=traces), settings)
+        app = create_app(settings, queue, store, tracer_provider=traces)
+        add_to(app)
+        server = ServerProcess(app, settings)
         server.run()
     if traces is not None:
         traces.shutdown()  # sends what is left

@@ -17,7 +17,15 @@ from starlette.responses import Response
 
 from esmkit import __version__
 from esmkit.errors import EsmkitError
-from esmkit.server import actions, openapi, routes_account, routes_catalog, routes_models, routes_service
+from esmkit.server import (
+    actions,
+    openapi,
+    routes_account,
+    routes_catalog,
+    routes_models,
+    routes_service,
+    routes_status,
+)
 from esmkit.server.answers import error_response
 from esmkit.server.boundary import Boundary
 from esmkit.server.calls import trace_of
@@ -83,6 +91,7 @@ def create_app(
         workers=ThreadPoolExecutor(WORKERS, "esmkit-action"),
     )
     app = FastAPIOffline(
+        docs_url=None,
         title="esmkit",
         version=__version__,
         summary="ESM-2 protein language models over HTTP, with BioLM's routes.",
@@ -99,6 +108,7 @@ def create_app(
         routes_account.router,
         routes_catalog.router,
         routes_service.router,
+        routes_status.router,
     ):
         app.include_router(router)
     _handle_errors(app)

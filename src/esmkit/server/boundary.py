@@ -26,7 +26,7 @@ UNTIL_SENT = "esmkit.until_sent"
 PIECE_BYTES = 1 << 18
 """Answers are sent in pieces of this size, each when the client has taken the one before."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-DOCS_PATHS = ("/docs", "/redoc", "/static-offline-docs")
+DOCS_PATHS = ("/redoc",)
 _HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -34,7 +34,7 @@ _HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-# The two pages hold a script of their own; everything else on them comes from this server.
+# The page holds a script of its own; everything else on it comes from this server.
 _DOCS_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "worker-src 'self' blob:; frame-ancestors 'none'"

@@ -6,10 +6,10 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute, RateLimitItemPerSecond
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
@@ -30,11 +30,21 @@ Left = list[tuple[float, Headers]]
 """Per rule the share that is left, and the RateLimit headers that say so."""
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class _Rule:
     name: str
     item: RateLimitItem
     error: type[RateLimitedError] = RateLimitedError
+
+
+_Count = Callable[[SlidingWindowCounterRateLimiter, list[_Rule], str, int], Awaitable[T]]
+
+
+# Keys cannot be guessed; this is for whoever tries all the same, at the cost of everybody's database.
+_FAILED_LOGINS = [_Rule("failed logins in 15 minutes", RateLimitItemPerMinute(10, 15))]
 
 
 class Limiter:
@@ -74,6 +84,22 @@ class Limiter:
         """
         return await self._take(self._residues, caller, residues)
 
+    async def check_login(self, address: str) -> None:
+        """Refuses an address from which too many logins failed.
+
+        Raises:
+            RateLimitedError: says when to come back.
+        """
+        await self._counted(_check, _FAILED_LOGINS, address, 1)
+
+    async def note_failed_login(self, address: str) -> None:
+        """Counts a login that failed.
+
+        Raises:
+            RateLimitedError: others failed at the same time, and they were too many.
+        """
+        await self._counted(_taken, _FAILED_LOGINS, address, 1)
+
     @contextmanager
     def running(self, caller: str) -> Iterator[None]:
         """Counts a request while it runs.
@@ -106,12 +132,15 @@ class Limiter:
             await asyncio.sleep(RETRY_S)
 
     async def _take(self, rules: list[_Rule], caller: str, cost: int) -> Left:
-        if rules and self.is_shared:
+        return await self._counted(_taken, rules, caller, cost) if rules else []
+
+    async def _counted(self, count: _Count[T], rules: list[_Rule], caller: str, cost: int) -> T:
+        if self.is_shared:
             try:
-                return await _taken(self._shared, rules, caller, cost)
+                return await count(self._shared, rules, caller, cost)
             except StorageError as error:
                 self._note_failure(str(error.storage_error))
-        return await _taken(self._own, rules, caller, cost)
+        return await count(self._own, rules, caller, cost)
 
     def _note_failure(self, reason: str) -> None:
         if self.is_shared:
@@ -131,10 +160,14 @@ def _storage(url: str) -> Any:
         ) from None
 
 
-async def _taken(strategy: SlidingWindowCounterRateLimiter, rules: list[_Rule], caller: str, cost: int) -> Left:
+async def _check(strategy: SlidingWindowCounterRateLimiter, rules: list[_Rule], caller: str, cost: int) -> None:
     for rule in rules:
         if not await strategy.test(rule.item, caller, cost=cost):
             raise await _refusal(strategy, rule, caller, cost)
+
+
+async def _taken(strategy: SlidingWindowCounterRateLimiter, rules: list[_Rule], caller: str, cost: int) -> Left:
+    await _check(strategy, rules, caller, cost)
     left: Left = []
     for rule in rules:
         if not await strategy.hit(rule.item, caller, cost=cost):

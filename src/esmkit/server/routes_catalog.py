@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from enum import StrEnum
-from html import escape
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from esmkit.server.answers import json_response
 from esmkit.server.catalog import LISTED_ACTIONS, ServedModel
@@ -85,18 +83,6 @@ async def knowledge(
     return json_response(KNOWLEDGE.model_dump(), request=request)
 
 
-@router.get("/catalog", include_in_schema=False)
-async def catalog(request: Request) -> Response:
-    """The served models as a page for people."""
-    return _page(request, services(request).catalog.models)
-
-
-@router.get("/catalog/{slug}", include_in_schema=False)
-async def catalog_page(request: Request, slug: Slug) -> Response:
-    """One of them."""
-    return _page(request, [services(request).catalog.find(slug)])
-
-
 def _commands(request: Request, model: ServedModel) -> dict[str, str]:
     """A command per action that runs when copied into a shell, once KEY is replaced."""
     base = str(request.base_url).rstrip("/")
@@ -122,14 +108,3 @@ def _resources(server: Services, model: ServedModel) -> dict[str, Any]:
         "scaledown_window": None,
         "max_containers": 1,
     }
-
-
-def _page(request: Request, models: Iterable[ServedModel]) -> Response:
-    parts = [
-        f'<h2><a href="/catalog/{escape(model.slug)}">{escape(model.title)}</a></h2><p>{escape(model.description)}</p>'
-        + "".join(f"<pre>{escape(command)}</pre>" for command in _commands(request, model).values())
-        for model in models
-    ]
-    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Models</title><h1>Models</h1>'
-    links = '<p><a href="/catalog">All models</a>, <a href="/docs">every route, to try</a></p>'
-    return HTMLResponse(f"{head}{links}{''.join(parts)}</html>")

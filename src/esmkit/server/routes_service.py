@@ -1,4 +1,4 @@
-"""What is here and how it is doing: root, health, status, metrics."""
+"""What is here and how it is doing: root, health, metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from esmkit import __version__
 from esmkit.server.answers import json_response
 from esmkit.server.auth import identify
 from esmkit.server.errors import ForbiddenError
-from esmkit.server.service_docs import EXAMPLES, Alive, Ready, Root, StatusPage, answered
+from esmkit.server.service_docs import EXAMPLES, Alive, Ready, Root, answered
 from esmkit.server.services import Services, services
 
 router = APIRouter()
@@ -62,18 +62,6 @@ async def ready(request: Request) -> Response:
     is_ready = server.queue.ready() and not server.draining
     word = "draining" if server.draining else "ready" if is_ready else "not ready"
     return json_response({"status": word, "models": states}, status=200 if is_ready else 503)
-
-
-@router.get(
-    "/status.json",
-    tags=["health"],
-    summary="Uptime, latency and incidents of 90 days",
-    **answered(StatusPage),
-)
-async def status(request: Request) -> Response:
-    """Per model: share of successful probes, p50 and p95 in ms, one entry per day; and incidents, newest first."""
-    server = services(request)
-    return json_response(await server.status.page(draining=server.draining), request=request)
 
 
 @router.get(

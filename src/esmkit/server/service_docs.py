@@ -12,6 +12,7 @@ from esmkit.server.wire.esm2_knowledge import KNOWLEDGE
 from esmkit.store import Impact
 
 State = Literal["unloaded", "loading", "ready", "failed"]
+Overall = Literal["ok", "degraded", "down", "draining"]
 _TIME = "2026-03-01T12:00:00+00:00"
 
 
@@ -130,7 +131,9 @@ class Incident(Shown):
 class StatusPage(Shown):
     """Uptime, latency and incidents."""
 
-    status: Literal["ok", "degraded", "down", "draining"] = Field(description="The whole server, now.")
+    status: Overall = Field(
+        description="The whole server, now; degraded while a model fails or an incident other than maintenance is open."
+    )
     esmkit: str = Field(description="Version of the server.")
     updated_at: datetime = Field(description="When this was read from the store.")
     days: int = Field(description="How many days it covers.")
@@ -258,6 +261,8 @@ EXAMPLES: dict[str, Any] = {
             }
         ],
     },
+    "status_feed": '<?xml version="1.0" encoding="utf-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom">...</feed>',
+    "status_badge": '<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="esmkit: operational">...</svg>',
     "metrics": 'esmkit_http_requests_total{route="/api/v3/{slug}/{action}",status="200"} 12.0\n',
     "users_me": {
         "username": "laboratory",

@@ -79,7 +79,9 @@ class Status:
             for model, entry in zip(self._catalog.models, self._page["models"], strict=True)
         ]
         healthy = self._queue.ready() and not draining
-        failing = any(model["state"] == "failed" or model["last_ok"] is False for model in models)
+        failing = any(model["state"] == "failed" or model["last_ok"] is False for model in models) or any(
+            incident.closed_at is None and incident.impact != "maintenance" for incident in self._page["incidents"]
+        )
         word = "draining" if draining else "down" if not healthy else "degraded" if failing else "ok"
         return {"status": word, "esmkit": __version__, **self._page, "models": models}
 

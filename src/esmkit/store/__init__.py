@@ -1,4 +1,4 @@
-"""What the server remembers: API keys, usage, status probes and incidents, in SQLite or PostgreSQL."""
+"""What the server remembers, in SQLite or PostgreSQL: API keys, usage, status probes, incidents, the web app's own."""
 
 from esmkit.errors import MissingExtraError
 
@@ -15,6 +15,7 @@ from esmkit.store.database import DEFAULT_FILE, database_url
 from esmkit.store.incidents import IMPACTS, Impact, Incident, IncidentMessage
 from esmkit.store.keys import KeyInfo, KeyState
 from esmkit.store.probes import MAX_DAYS, ModelUptime, UptimeDay
+from esmkit.store.saved import MAX_SAVED_BYTES
 from esmkit.store.store import Store
 from esmkit.store.usage import GROUPS, Group, UsageRow, UsageTotal
 
@@ -23,6 +24,7 @@ __all__ = [
     "GROUPS",
     "IMPACTS",
     "MAX_DAYS",
+    "MAX_SAVED_BYTES",
     "Group",
     "Impact",
     "Incident",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ SETTING = "ESMKIT_DATABASE_URL"
 DEFAULT_FILE = "esmkit.db"
 LOCK_WAIT_S = 5
 CONNECT_TIMEOUT_S = 5
+MAX_LIFETIME_S = 366 * 86400
 
 _FORMS = "Write postgresql://USER:PASSWORD@HOST/DATABASE, with %-escapes in the password, or sqlite:////PATH/esmkit.db"
 _LOCKED = f"was locked for more than {LOCK_WAIT_S} s by somebody else; try again, or stop what holds it open"
@@ -100,6 +101,19 @@ class Database:
     def now(self) -> datetime:
         """The present time, in UTC."""
         return self._clock().astimezone(UTC)
+
+    def after(self, lifetime_s: float) -> datetime:
+        """The time at which ends what begins now, in UTC.
+
+        Raises:
+            InvalidConfigError: the lifetime is not more than 0, or longer than a year.
+        """
+        if not 0 < lifetime_s <= MAX_LIFETIME_S:
+            raise InvalidConfigError(
+                f"a lifetime of {lifetime_s} s is not possible; choose more than 0 and at most {MAX_LIFETIME_S}",
+                setting="lifetime_s",
+            )
+        return self.now() + timedelta(seconds=lifetime_s)
 
     @contextmanager
     def read(self) -> Iterator[Session]:

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from esmkit.errors import InvalidConfigError, StoreError
 from esmkit.store.database import Database, utc
-from esmkit.store.tables import ApiKey
+from esmkit.store.tables import ApiKey, WebSession
 
 PREFIX = "esk_"
 MAX_NAME_LENGTH = 100
@@ -105,11 +105,11 @@ class Keys:
             raise InvalidConfigError(
                 f"the key would expire at {expires_at:%Y-%m-%d %H:%M} UTC, which has passed", setting="expires_at"
             )
-        secret = _new_secret()
+        secret = PREFIX + secrets.token_urlsafe(32)
         row = ApiKey(
             id=f"key_{secrets.token_hex(6)}",
             name=_checked_name(name),
-            secret_sha256=_sha256(secret),
+            secret_sha256=digest_of(secret),
             models=_scope(models, setting="models"),
             actions=_scope(actions, setting="actions"),
             admin=admin,
@@ -127,19 +127,23 @@ class Keys:
                 raise InvalidConfigError(
                     f"there is a key named {name!r}. Choose another name, or rotate or revoke that key", setting="name"
                 ) from None
-            return _info(row), secret
+            return info_of(row), secret
 
     def find(self, secret: str) -> KeyInfo | None:
         """The key that has this secret; None if there is none, or it was revoked or has expired."""
         if not _SECRET.fullmatch(secret):
             return None
-        digest, now = _sha256(secret), self._database.now()
+        digest, now = digest_of(secret), self._database.now()
         previous = and_(ApiKey.previous_sha256 == digest, ApiKey.previous_until > now)
         with self._database.read() as session:
             row = session.scalar(select(ApiKey).where(or_(ApiKey.secret_sha256 == digest, previous)))
             if row is None or not _has(row, digest):
                 return None
-            key = _info(row)
+            key = info_of(row)
+        return self.used(key, now)
+
+    def used(self, key: KeyInfo, now: datetime) -> KeyInfo | None:
+        """Notes that a key was used, and gives it back; None if it was revoked or has expired."""
         if key.state(now) != "live":
             return None
         if key.last_used_at is None or key.last_used_at <= now - LAST_USED_STEP:
@@ -149,7 +153,9 @@ class Keys:
     def list(self) -> tuple[KeyInfo, ...]:
         """Every key there ever was, by name, then age."""
         with self._database.read() as session:
-            return tuple(_info(row) for row in session.scalars(select(ApiKey).order_by(ApiKey.name, ApiKey.created_at)))
+            return tuple(
+                info_of(row) for row in session.scalars(select(ApiKey).order_by(ApiKey.name, ApiKey.created_at))
+            )
 
     def get(self, name_or_id: str) -> KeyInfo:
         """One key: by id, or by name if it is not revoked.
@@ -158,7 +164,7 @@ class Keys:
             InvalidConfigError: there is none.
         """
         with self._database.read() as session:
-            return _info(_named(session, name_or_id))
+            return info_of(_named(session, name_or_id))
 
     def revoke(self, name_or_id: str) -> KeyInfo:
         """Makes a key useless at once and for good; its usage stays.
@@ -169,7 +175,7 @@ class Keys:
         with self._database.write() as session:
             row = _unrevoked(session, name_or_id)
             row.revoked_at = self._database.now()
-            return _info(row)
+            return info_of(row)
 
     def rotate(self, name_or_id: str, *, grace: timedelta = timedelta(0)) -> str:
         """A new secret for a key; everything else stays.
@@ -177,7 +183,7 @@ class Keys:
         Args:
             name_or_id: which key.
             grace: how long the secret it has now still works; by default not at all. A secret from an earlier rotation
-                stops at once.
+                stops at once. Sessions of the web app that were begun before end when the old secret does.
 
         Raises:
             InvalidConfigError: there is no such key, it was revoked or has expired, or the grace is negative.
@@ -186,15 +192,17 @@ class Keys:
             raise InvalidConfigError(
                 "the old secret cannot work for less than no time; give a grace of 0 or more", setting="grace"
             )
-        secret, now = _new_secret(), self._database.now()
+        secret, now = PREFIX + secrets.token_urlsafe(32), self._database.now()
         with self._database.write() as session:
             row = _unrevoked(session, name_or_id)
-            if _info(row).state(now) == "expired":
+            if info_of(row).state(now) == "expired":
                 raise InvalidConfigError(f"the key {row.name!r} has expired; create a new one", setting="name")
             keep = grace > timedelta(0)
             row.previous_sha256 = row.secret_sha256 if keep else None
             row.previous_until = now + grace if keep else None
-            row.secret_sha256 = _sha256(secret)
+            row.secret_sha256 = digest_of(secret)
+            longer = and_(WebSession.key_id == row.id, WebSession.expires_at > now + grace)
+            session.execute(update(WebSession).where(longer).values(expires_at=now + grace))
         return secret
 
     def _note_use(self, key: KeyInfo, now: datetime) -> None:
@@ -227,7 +235,8 @@ def _unrevoked(session: Session, name_or_id: str) -> ApiKey:
     return row
 
 
-def _info(row: ApiKey) -> KeyInfo:
+def info_of(row: ApiKey) -> KeyInfo:
+    """A row as others see it."""
     return KeyInfo(
         id=row.id,
         name=row.name,
@@ -248,11 +257,8 @@ def _has(row: ApiKey, digest: str) -> bool:
     return current or previous
 
 
-def _new_secret() -> str:
-    return PREFIX + secrets.token_urlsafe(32)
-
-
-def _sha256(secret: str) -> str:
+def digest_of(secret: str) -> str:
+    """What is stored of a secret: its SHA-256, in hexadecimal digits."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

@@ -12,7 +12,9 @@ from esmkit.store.database import Database
 from esmkit.store.incidents import Incidents
 from esmkit.store.keys import Keys
 from esmkit.store.probes import Probes
+from esmkit.store.saved import SavedStates
 from esmkit.store.schema import upgrade
+from esmkit.store.sessions import Sessions
 from esmkit.store.usage import Usage
 
 
@@ -22,10 +24,12 @@ def utc_now() -> datetime:
 
 
 class Store:
-    """API keys, usage, status probes and incidents in one database; every method may be called from any thread.
+    """API keys, usage, status and what the web app keeps, in one database; every method may be called from any thread.
 
     Attributes:
         keys: who may use the server.
+        sessions: who is logged in to the web app.
+        saved: what users asked to keep of its pages.
         usage: how much each key used, per model, action and day.
         probes: whether each model answered, and how fast.
         incidents: what people wrote about an outage.
@@ -44,6 +48,8 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.keys = Keys(database)
+        self.sessions = Sessions(database, self.keys)
+        self.saved = SavedStates(database)
         self.usage = Usage(database)
         self.probes = Probes(database)
         self.incidents = Incidents(database)

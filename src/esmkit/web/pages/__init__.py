@@ -1,0 +1,12 @@
+"""The pages, in the order of the navigation; a module each."""
+
+from esmkit.web.page import Page
+from esmkit.web.pages import account, docs, login, models, workbench
+
+PAGES: tuple[Page, ...] = (
+    *(workbench.PAGE,),
+    *(models.PAGE, account.PAGE, docs.PAGE),
+    *(login.PAGE,),
+)
+
+__all__ = ["PAGES"]

@@ -1,0 +1,63 @@
+// The server's API, as its other clients use it.
+import { frame } from "./dom.js";
+
+/** What the server refused: `message` for people, `issues` by place in the request ([{loc, msg, type}]). */
+export class ApiError extends Error {
+  constructor(status, body) {
+    const detail = typeof body?.error === "string" ? body.error : body?.detail;
+    super(detail || `the server answered with status ${status}`);
+    this.status = status;
+    this.issues = body?.errors ?? [];
+    this.code = body?.code;
+  }
+}
+
+/** Where a model's action is. */
+export const path = (model, action) => `/api/v3/${encodeURIComponent(model)}/${action}/`;
+
+/** Calls an action of a model: its `results`, or with `whole` the answer as it came. */
+export async function call(model, action, items, params, { signal, whole = false } = {}) {
+  const body = params && Object.keys(params).length ? { items, params } : { items };
+  const answer = await post(path(model, action), body, { signal });
+  return whole ? answer : answer.results;
+}
+
+/** The same as raw bytes in another type: "application/x-npz", ... */
+export async function callBinary(model, action, items, params, accept, { signal } = {}) {
+  const response = await send(path(model, action), { items, params }, { signal, accept });
+  return response.blob();
+}
+
+/** Sends JSON, gets JSON. */
+export async function post(address, body, { signal } = {}) {
+  return (await send(address, body, { signal })).json();
+}
+
+/** Gets JSON. */
+export async function get(address, { signal } = {}) {
+  return (await checked(await reached(address, { signal, headers: { Accept: "application/json" } }))).json();
+}
+
+async function send(address, body, { signal, accept = "application/json" }) {
+  const headers = { "Content-Type": "application/json", Accept: accept };
+  if (frame.csrf) headers["X-CSRF-Token"] = frame.csrf;
+  return checked(await reached(address, { method: "POST", headers, body: JSON.stringify(body), signal }));
+}
+
+async function reached(address, options) {
+  try {
+    return await fetch(address, { ...options, credentials: "same-origin" });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, { error: "the server cannot be reached; is it running?" });
+  }
+}
+
+async function checked(response) {
+  if (response.ok) return response;
+  const body = await response.json().catch(() => null);
+  if (response.status === 401 && frame.asks_for_keys) {
+    location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+  }
+  throw new ApiError(response.status, body);
+}

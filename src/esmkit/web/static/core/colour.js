@@ -1,0 +1,37 @@
+// Scales from numbers to colours, the same in every picture; blue and red are told apart by colour-blind people too.
+
+const DIVERGING = ["#7f1d1d", "#b2182b", "#d6604d", "#f4a582", "#fddbc7", "#f7f7f7", "#d1e5f0", "#92c5de", "#4393c3", "#2166ac", "#053061"];
+const SEQUENTIAL = ["#f7fcfb", "#d7efec", "#a6dcd6", "#67c1bb", "#2f9e9b", "#0b7a7d", "#065a60", "#033d44"];
+/** For groups: ten colours that stay apart (Okabe and Ito, and Tol). */
+export const GROUPS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#999933", "#44aa99", "#aa4499"];
+
+/** Red below 0, blue above, white at 0: a function from a number to [r, g, b], the ends at -limit and limit. */
+export const diverging = (limit) => scale(DIVERGING, -limit, limit);
+
+/** From pale to dark teal. */
+export const sequential = (low, high) => scale(SEQUENTIAL, low, high);
+
+/** `rgb(...)` of three numbers. */
+export const css = ([r, g, b]) => `rgb(${Math.round(r)} ${Math.round(g)} ${Math.round(b)})`;
+
+/** Black or white, whichever can be read on a colour. */
+export const inkOn = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#10181f" : "#ffffff");
+
+/** A colour of the theme as it is now, by the name of its custom property: `themed("--ink")`, as `rgb(...)`. */
+export function themed(name) {
+  const probe = document.createElement("span");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const colour = getComputedStyle(probe).color;
+  probe.remove();
+  return colour;
+}
+
+function scale(stops, low, high) {
+  const colours = stops.map((text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16)));
+  return (value) => {
+    const place = Math.min(1, Math.max(0, (value - low) / (high - low || 1))) * (colours.length - 1);
+    const at = Math.min(colours.length - 2, Math.floor(place));
+    return colours[at].map((from, channel) => from + (colours[at + 1][channel] - from) * (place - at));
+  };
+}
