@@ -36,6 +36,8 @@ from tests.server_stand_in import SLUG, Api
 A = "MKTAYIAKQRQISFVKSHFSRQ"
 PROTEIN = {"proteins": [{"sequence": A}]}
 START_S = 60
+INHERITED = ("PYTHONPATH", "ESMKIT_HOME", "ESMKIT_OFFLINE")
+"""What a started server needs; clients give it little else."""
 INSPECTOR = "@modelcontextprotocol/inspector@2.12.0"
 
 
@@ -116,7 +118,7 @@ def over_http(served: Served, ask: Use, *, mode: str = "auto", **headers: str) -
 
 def over_stdio(ask: Use, *arguments: str, mode: str = "auto", **environment: str) -> Any:
     """The same of `esmkit mcp`."""
-    kept = {name: os.environ[name] for name in ("PYTHONPATH", "ESMKIT_HOME", "ESMKIT_OFFLINE") if name in os.environ}
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
     command = StdioServerParameters(
         command=sys.executable, args=["-m", "esmkit", "mcp", *arguments], env={**kept, **environment}
     )
@@ -401,23 +403,31 @@ def test_a_missing_package_is_named_with_the_extra(
 
 
 @pytest.mark.slow
-def test_the_inspector_lists_and_calls_the_tools(served: Served) -> None:
+def test_the_inspector_lists_and_calls_the_tools(served: Served, guarded: Served) -> None:
     if shutil.which("npx") is None:
         pytest.skip("npx is not installed; it comes with Node.js")
 
     def inspect(*arguments: str) -> Any:
-        done = subprocess.run(
-            ["npx", "--yes", INSPECTOR, "--cli", *arguments], capture_output=True, text=True, timeout=300, check=False
-        )
-        if re.search("ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED.*registry", done.stderr):
+        command = ["npx", "--yes", INSPECTOR, "--cli", "--quiet", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        if re.search("ENOTFOUND|EAI_AGAIN|ETIMEDOUT", done.stderr):
             pytest.skip("the registry of npm cannot be reached")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    stdio = (sys.executable, "-m", "esmkit", "mcp")
-    for target in (stdio, (served.url, "--transport", "http")):
-        tools = inspect(*target, "--method", "tools/list")["tools"]
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    environment = [each for name, value in kept.items() for each in ("-e", f"{name}={value}")]
+    _, secret = guarded.store.keys.create("inspector")
+    targets = (
+        (*environment, "--", sys.executable, "-m", "esmkit", "mcp"),
+        (served.url, "--transport", "http"),
+        (served.url, "--transport", "http", "--protocol-era", "modern"),
+        (guarded.url, "--transport", "http", "--header", f"Authorization: Bearer {secret}"),
+    )
+    arguments = json.dumps({"sequence": A, "variants": ["A4G"], "method": "wt_marginal"})
+    call = ("--method", "tools/call", "--tool-name", "score_mutations", "--tool-args-json", arguments)
+    for target in targets:
+        tools = inspect("--method", "tools/list", "--strict", *target)["tools"]  # schemas that every client takes
         assert [each["name"] for each in tools] == [tool.name for tool in TOOLS]
-        call = ("--method", "tools/call", "--tool-name", "score_mutations", "--tool-arg")
-        found = inspect(*target, *call, f"sequence={A}", 'variants=["A4G"]')
+        found = inspect(*call, *target)
         assert found["structuredContent"]["ranked"][0]["variant"] == "A4G"
