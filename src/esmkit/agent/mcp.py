@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -54,13 +54,13 @@ def demand_sdk() -> None:
     demand_module("mcp.server.lowlevel.server", reason="MCP needs the package mcp", extra="agent")
 
 
-async def serve_stdio(session: AbstractAsyncContextManager[Session]) -> None:
+async def serve_stdio(session: Session) -> None:
     """Serves one client on standard input and output, until it closes them.
 
     Meanwhile everything else that is written to standard output goes to standard error.
 
     Args:
-        session: who the client is; entered when standard output is out of the way.
+        session: of the client.
 
     Raises:
         MissingExtraError: the SDK is not installed.
@@ -68,8 +68,8 @@ async def serve_stdio(session: AbstractAsyncContextManager[Session]) -> None:
     demand_sdk()
     from mcp.server.stdio import stdio_server
 
-    async with stdio_server() as (receive, send), session as opened:
-        server = _server(lambda context: opened)
+    async with stdio_server() as (receive, send):
+        server = _server(lambda context: session)
         await server.run(receive, send, server.create_initialization_options())
 
 

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import typer
 
 from esmkit.cli.agent_service import ServiceOptions, demand_packages, opened
 from esmkit.cli.options import with_options
-
-if TYPE_CHECKING:
-    from esmkit.agent.tools import Session
 
 
 @with_options(ServiceOptions, "options")
@@ -29,17 +23,18 @@ def mcp(options: ServiceOptions) -> int:
     demand_packages()
     from esmkit.agent import mcp as protocol
 
-    asyncio.run(protocol.serve_stdio(_session(options)))
+    protocol.demand_sdk()
+    asyncio.run(_serve(options))
     return 0
 
 
-@asynccontextmanager
-async def _session(options: ServiceOptions) -> AsyncIterator[Session]:
+async def _serve(options: ServiceOptions) -> None:
+    from esmkit.agent.mcp import serve_stdio
     from esmkit.agent.results import Results
     from esmkit.agent.tools import Session
 
     async with opened(options) as service:
-        yield Session(service, Results())
+        await serve_stdio(Session(service, Results()))
 
 
 def register(app: typer.Typer) -> None:

@@ -123,7 +123,8 @@ def _inlined(value: Any, parts: Mapping[str, Any]) -> Any:
         if "$ref" in value:
             part = parts[value["$ref"].rpartition("/")[2]]
             value = {**part, **{key: each for key, each in value.items() if key != "$ref"}}
-        return {key: _inlined(each, parts) for key, each in value.items()}
+        # Titles are names of Python's, and of no use to a model.
+        return {key: _inlined(each, parts) for key, each in value.items() if key != "title" or isinstance(each, dict)}
     return [_inlined(each, parts) for each in value] if isinstance(value, list) else value
 
 

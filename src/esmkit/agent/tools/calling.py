@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from esmkit.agent.errors import ToolError
 from esmkit.agent.tools.base import Session
@@ -56,7 +57,7 @@ async def called(
 
 async def bounds(session: Session, slug: str, action: str) -> dict[str, int]:
     """How many `items` and `residues` of each one request to a model may hold."""
-    schema = await session.service.get(f"/api/v3/schema/{slug}/{action}")
+    schema = await session.service.get(f"/api/v3/schema/{quote(slug, safe='')}/{action}")
     items = schema["properties"]["items"]
     longest = items["items"]["properties"].get("sequence", {})
     return {"items": int(items["maxItems"]), "residues": int(longest.get("maxLength", 0))}

@@ -41,6 +41,7 @@ Model = Annotated[
     str | None,
     Field(
         max_length=100,
+        pattern=r"^\w[\w.+ -]*$",
         description="Slug of a model as list_models gives it; by default the first model of the server.",
         examples=["esm2-650m"],
     ),

@@ -12,7 +12,7 @@ _NEEDED = {"search": "search", "design": "design_proposals"}
 
 
 class ListModels(Arguments):
-    """Nothing."""
+    """No arguments."""
 
 
 async def _list_models(_: ListModels, session: Session) -> Answer:
@@ -26,7 +26,7 @@ async def _list_models(_: ListModels, session: Session) -> Answer:
         listed.append(
             {
                 "slug": slug,
-                "title": model["title"] if "title" in model else model["name"],
+                "title": model["name"],
                 "description": model["description"],
                 "most_residues_of_a_sequence": limit["residues"],
                 "offers": ["embeddings", "contacts", "masked prediction", *offered],
