@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ MOST_HISTORY_BYTES = 2**20
 """Of one conversation; more than language models read well."""
 RETRIES = 3
 """How often in a row a model may write a call that is no JSON."""
+_LOG = logging.getLogger("esmkit.chat")
 
 
 @dataclass(slots=True)
@@ -189,6 +191,9 @@ def _for_model(tool: Tool) -> ModelTool[_Turn]:
             answer = await use(tool, turn.conversation.pasted.resolved(arguments), turn.session)
         except ToolError as error:
             raise ToolFailed(error.message) from None
+        except Exception:
+            _LOG.exception("the tool %s failed", tool.name)
+            raise ToolFailed("the tool failed; the log of the server has the reason") from None
         if answer.picture is not None and context.tool_call_id is not None:
             turn.pictures[context.tool_call_id] = answer.picture
         return answer.content
