@@ -68,9 +68,9 @@ async function ask() {
   show();
   if (send.disabled) return;
   const text = message.value;
-  const answer = h("div", { class: "answer", "aria-label": "Answer" });
+  const answer = h("div", { class: "answer", role: "group", "aria-label": "Answer" });
   said.querySelector(".empty")?.remove();
-  said.append(h("div", { class: "question", "aria-label": "You" }, text.trim()), answer);
+  said.append(h("div", { class: "question", role: "group", "aria-label": "You", tabindex: 0 }, text.trim()), answer);
   message.value = "";
   stopping = new AbortController();
   show();
@@ -79,9 +79,9 @@ async function ask() {
     await receive(text, new Answer(answer), stopping.signal);
     progress.textContent = "The answer is complete.";
   } catch (error) {
-    const words = error.name === "AbortError" ? "stopped" : error.message;
-    answer.append(h("p", { class: "error", role: "alert" }, words));
-    if (error.status === 400 && conversation) conversation = null;
+    const isStopped = error.name === "AbortError";
+    answer.append(h("p", { class: isStopped ? "hint" : "error", role: "alert" }, isStopped ? "Stopped." : error.message));
+    if (error.issues?.[0]?.type === "user.unknown_conversation") conversation = null;
     if (!message.value) message.value = text;
   } finally {
     answer.classList.remove("waiting");
@@ -136,7 +136,7 @@ class Answer {
       "details",
       { class: "tool" },
       h("summary", {}, h("span", { class: "grow" }, title), state),
-      h("h3", {}, "Asked"),
+      h("p", { class: "label" }, "Asked"),
       h("pre", { tabindex: 0 }, pretty(given)),
     );
     this.calls.set(id, { row, state });
@@ -149,7 +149,7 @@ class Answer {
     if (!row) return;
     state.className = `badge ${is_error ? "bad" : "good"}`;
     state.textContent = is_error ? "refused" : "done";
-    row.append(h("h3", {}, "Answered"), h("pre", { tabindex: 0 }, is_error ? content.error : pretty(content)));
+    row.append(h("p", { class: "label" }, "Answered"), h("pre", { tabindex: 0 }, is_error ? content.error : pretty(content)));
     if (picture) row.after(figure(name, picture));
   }
 }
