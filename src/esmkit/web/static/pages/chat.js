@@ -20,6 +20,7 @@ const progress = one("#progress");
 const accept = document.querySelector("#accept");
 let conversation = null;
 let stopping = null;
+let follows = true;
 
 one("#ask").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -34,6 +35,7 @@ message.addEventListener("input", show);
 accept?.addEventListener("change", show);
 stop.addEventListener("click", () => stopping?.abort());
 one("#restart").addEventListener("click", restart);
+said.addEventListener("scroll", () => (follows = said.scrollHeight - said.scrollTop - said.clientHeight < 60));
 
 /** What can be done now. */
 function show() {
@@ -166,8 +168,7 @@ function figure(name, { png, alt }) {
 
 /** Follows the answer, unless the reader scrolled up. */
 function scrollDown(always = false) {
-  const isNear = said.scrollHeight - said.scrollTop - said.clientHeight < 160;
-  if (always || isNear) said.scrollTop = said.scrollHeight;
+  if (always || follows) said.scrollTop = said.scrollHeight;
 }
 
 said.replaceChildren(welcome());
