@@ -142,7 +142,9 @@ def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
 
 
-def posted(served: Served, message: dict[str, Any] | None = None, **headers: str) -> httpx.Response:
+def posted(
+    served: Served, message: dict[str, Any] | None = None, *, timeout: float = 30, **headers: str
+) -> httpx.Response:
     """A message without a client."""
     initialize = {
         "jsonrpc": "2.0",
@@ -151,7 +153,7 @@ def posted(served: Served, message: dict[str, Any] | None = None, **headers: str
         "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}},
     }
     sent = {"Accept": "application/json, text/event-stream", **headers}
-    return httpx.post(served.url, json=message or initialize, headers=sent)
+    return httpx.post(served.url, json=message or initialize, headers=sent, timeout=timeout)
 
 
 # What clients see
@@ -308,6 +310,22 @@ def test_a_server_that_fails_is_not_a_wrong_key(guarded: Served, monkeypatch: py
     assert posted(guarded, **bearer("esk_x")).status_code == 503
 
 
+@pytest.mark.parametrize("version", ["2025-06-18", "2026-07-28"])
+def test_the_work_for_a_client_that_leaves_ends(served: Served, version: str) -> None:
+    about = {"protocolVersion": version, "clientInfo": {"name": "x", "version": "1"}, "clientCapabilities": {}}
+    params = {"name": "embed", "arguments": PROTEIN}
+    headers = {"MCP-Protocol-Version": version, "Mcp-Method": "tools/call", "Mcp-Name": "embed"}
+    params["_meta"] = {f"io.modelcontextprotocol/{name}": value for name, value in about.items()}
+    before, served.queue.gate = served.queue.cancelled, asyncio.Event()
+    with pytest.raises(httpx.ReadTimeout):
+        posted(served, {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, timeout=0.5, **headers)
+    ends = time.monotonic() + START_S
+    while served.queue.waiting and time.monotonic() < ends:
+        time.sleep(0.01)
+    served.queue.gate.set()
+    assert (served.queue.waiting, served.queue.cancelled) == (0, before + 1)
+
+
 # Standard streams
 
 
@@ -397,6 +415,23 @@ def test_a_missing_package_is_named_with_the_extra(
         cli.main()
     assert left.value.code == 2
     assert "pip install 'esmkit[agent]'" in capsys.readouterr().err
+
+
+def test_the_program_of_the_documentation_prints_what_it_shows(capfd: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "agents.md").read_text()
+    found = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    program, shown = found.groups()
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    here = f"command={sys.executable!r}, args=['-m', 'esmkit', 'mcp'], env={kept!r}"
+    changed = program.replace('command="esmkit", args=["mcp"]', here)
+    assert changed != program
+    exec(compile(changed, "agents.md", "exec"), {"__name__": "__main__"})
+    numbers = re.compile(r"-?\d+\.\d+")
+    told = capfd.readouterr().out
+    assert numbers.sub("#", told) == numbers.sub("#", shown)
+    wanted = [float(each) for each in numbers.findall(shown)]
+    assert [float(each) for each in numbers.findall(told)] == pytest.approx(wanted, abs=2e-3)
 
 
 # The inspector
