@@ -14,7 +14,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from esmkit import __version__
 from esmkit.agent.errors import AccessError, ToolError
@@ -256,7 +255,7 @@ def _security(hosts: Collection[str] | None) -> TransportSecuritySettings:
 def _is_foreign(headers: Mapping[str, str]) -> bool:
     """Whether a browser says that a page of another place sends this; programs say nothing."""
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
 
 
 def _secret(headers: Mapping[str, str]) -> str | None:
