@@ -30,7 +30,9 @@ from esmkit import cli
 from esmkit.agent.mcp import Endpoint
 from esmkit.agent.service import Service
 from esmkit.agent.tools import TOOLS
+from esmkit.applications.search import Sequences, Space, build
 from esmkit.engine import Model, load
+from esmkit.types import Record
 from tests.server_stand_in import SLUG, Api
 
 A = "MKTAYIAKQRQISFVKSHFSRQ"
@@ -142,7 +144,9 @@ def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
 
 
-def posted(served: Served, message: dict[str, Any] | None = None, **headers: str) -> httpx.Response:
+def posted(
+    served: Served, message: dict[str, Any] | None = None, *, timeout: float = 30, **headers: str
+) -> httpx.Response:
     """A message without a client."""
     initialize = {
         "jsonrpc": "2.0",
@@ -151,7 +155,7 @@ def posted(served: Served, message: dict[str, Any] | None = None, **headers: str
         "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}},
     }
     sent = {"Accept": "application/json, text/event-stream", **headers}
-    return httpx.post(served.url, json=message or initialize, headers=sent)
+    return httpx.post(served.url, json=message or initialize, headers=sent, timeout=timeout)
 
 
 # What clients see
@@ -272,8 +276,8 @@ def test_pages_of_other_sites_and_other_names_of_this_machine_are_refused(served
     own = served.url.removesuffix("/mcp")
     assert posted(served).status_code == 200
     assert posted(served, Origin=own).status_code == 200
-    for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": f"{own}0"}):
-        assert posted(served, **headers).status_code == 403
+    for origin in ("https://evil.example", "null", f"{own}0", "http://[::1", ""):
+        assert posted(served, Origin=origin).status_code == 403
     assert posted(served, Host=f"evil.example:{served.port}").status_code == 421
     assert posted(served, Host="evil.example", Origin="http://evil.example").status_code == 421
     _, secret = guarded.store.keys.create("anywhere")
@@ -306,6 +310,22 @@ def test_a_server_that_fails_is_not_a_wrong_key(guarded: Served, monkeypatch: py
 
     monkeypatch.setattr(guarded.store.keys, "find", fail)
     assert posted(guarded, **bearer("esk_x")).status_code == 503
+
+
+@pytest.mark.parametrize("version", ["2025-06-18", "2026-07-28"])
+def test_the_work_for_a_client_that_leaves_ends(served: Served, version: str) -> None:
+    about = {"protocolVersion": version, "clientInfo": {"name": "x", "version": "1"}, "clientCapabilities": {}}
+    params = {"name": "embed", "arguments": PROTEIN}
+    headers = {"MCP-Protocol-Version": version, "Mcp-Method": "tools/call", "Mcp-Name": "embed"}
+    params["_meta"] = {f"io.modelcontextprotocol/{name}": value for name, value in about.items()}
+    before, served.queue.gate = served.queue.cancelled, asyncio.Event()
+    with pytest.raises(httpx.ReadTimeout):
+        posted(served, {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, timeout=0.5, **headers)
+    ends = time.monotonic() + START_S
+    while served.queue.waiting and time.monotonic() < ends:
+        time.sleep(0.01)
+    served.queue.gate.set()
+    assert (served.queue.waiting, served.queue.cancelled) == (0, before + 1)
 
 
 # Standard streams
@@ -362,6 +382,23 @@ def test_over_stdio_a_server_elsewhere_answers_with_a_key_of_the_environment(gua
     assert "the operator of the server gives keys" in refused.content[0].text
 
 
+def test_over_stdio_there_is_what_the_options_name(model: Model, tmp_path: Path) -> None:
+    records = [Record(at, f"p{at}", A[at:]) for at in range(4)]
+    build(tmp_path / "mine", Sequences(model, lambda: records, Space.of(model)))
+    (tmp_path / "esmkit.toml").write_text("max_residues = 64\nhost = '0.0.0.0'\nauth = 'on'\n")
+
+    async def ask(client: Client) -> Any:
+        models = await client.call_tool("list_models", {})
+        hits = await client.call_tool("search", {"sequence": A[2:], "index": "mine", "k": 1})
+        return models.structured_content["models"][0], hits.structured_content["hits"][0]
+
+    options = ("--model", SLUG, "--index", tmp_path / "mine", "--config", tmp_path / "esmkit.toml")
+    entry, hit = over_stdio(ask, *map(str, options))
+    assert entry["most_residues_of_a_sequence"] == 64
+    assert "search" in entry["offers"]
+    assert hit["id"] == "p2"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -397,6 +434,23 @@ def test_a_missing_package_is_named_with_the_extra(
         cli.main()
     assert left.value.code == 2
     assert "pip install 'esmkit[agent]'" in capsys.readouterr().err
+
+
+def test_the_program_of_the_documentation_prints_what_it_shows(capfd: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "agents.md").read_text()
+    found = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    program, shown = found.groups()
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    here = f"command={sys.executable!r}, args=['-m', 'esmkit', 'mcp'], env={kept!r}"
+    changed = program.replace('command="esmkit", args=["mcp"]', here)
+    assert changed != program
+    exec(compile(changed, "agents.md", "exec"), {"__name__": "__main__"})
+    numbers = re.compile(r"-?\d+\.\d+")
+    told, shown = (re.sub(r"esmkit [\d.]+", "esmkit", text) for text in (capfd.readouterr().out, shown))
+    assert numbers.sub("#", told) == numbers.sub("#", shown)
+    wanted = [float(each) for each in numbers.findall(shown)]
+    assert [float(each) for each in numbers.findall(told)] == pytest.approx(wanted, abs=2e-3)
 
 
 # The inspector

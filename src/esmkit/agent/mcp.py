@@ -6,14 +6,14 @@ servers. Handles are the exception: a result is kept by the process that made it
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from esmkit import __version__
 from esmkit.agent.errors import AccessError, ToolError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mcp.server.lowlevel.server import Server
     from mcp.server.transport_security import TransportSecuritySettings
     from starlette.responses import Response
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 MAX_BODY_BYTES = 4 * 2**20
@@ -99,7 +99,7 @@ class Endpoint:
         self._service_for = service_for
         self._results = Results() if results is None else results
         self._hosts, self._max_body_bytes = hosts, max_body_bytes
-        self._handle: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
+        self._handle: ASGIApp | None = None
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -140,13 +140,36 @@ class Endpoint:
         try:
             await service.check_access()
             scope[_SESSION] = Session(service, self._results, _owner(secret, address))
-            await self._handle(scope, receive, send)
+            await _while_connected(self._handle, scope, receive, send)
         except AccessError as error:
             await _refuse(401, error.message, {"WWW-Authenticate": _CHALLENGE})(scope, receive, send)
         except ToolError as error:
             await _refuse(503, error.message, {"Retry-After": "5"})(scope, receive, send)
         finally:
             await service.close()
+
+
+async def _while_connected(handle: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Handles a request; the work for a client that goes away ends."""
+    messages: asyncio.Queue[Message] = asyncio.Queue(1)
+    work = asyncio.ensure_future(handle(scope, messages.get, send))
+
+    async def watch() -> None:
+        message: Message = {"type": ""}
+        while message["type"] != "http.disconnect":
+            message = await receive()
+            await messages.put(message)
+
+    watching = asyncio.ensure_future(watch())
+    try:
+        await asyncio.wait({work, watching}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (work, watching):
+            task.cancel()
+        done = await asyncio.gather(work, watching, return_exceptions=True)
+    failure = done[0]
+    if isinstance(failure, Exception):
+        raise failure
 
 
 def _session_of_request(context: Any) -> Session:
@@ -232,7 +255,7 @@ def _security(hosts: Collection[str] | None) -> TransportSecuritySettings:
 def _is_foreign(headers: Mapping[str, str]) -> bool:
     """Whether a browser says that a page of another place sends this; programs say nothing."""
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
 
 
 def _secret(headers: Mapping[str, str]) -> str | None:
