@@ -13,7 +13,9 @@ from tests.chat_stand_in import Provider
 from tests.server_process import ServedProcess, until
 
 SCAN = {"mutational_scan_summary": {"sequence": "seq1", "method": "wt_marginal"}}
-ANSWER = "It tolerates **most** changes at:\n\n- `A24`\n\n| a | b |\n|---|---|\n| <b>1</b> | ![x](http://x.test/y.png) |"
+ANSWER = (
+    "It tolerates **most** changes at:\n\n- `A24`\n\n| a | b |\n|---|---|\n| <b>1</b> | ![x](http://x.test/y.png) |"
+)
 
 
 @pytest.fixture
