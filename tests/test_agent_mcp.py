@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,10 +23,8 @@ import pytest
 import uvicorn
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
-from starlette.routing import Route
 
 from esmkit import cli
-from esmkit.agent.mcp import Endpoint
 from esmkit.agent.service import Service
 from esmkit.agent.tools import TOOLS
 from esmkit.applications.search import Sequences, Space, build
@@ -55,22 +52,8 @@ class Served(Api):
         url: of the endpoint.
     """
 
-    def __init__(self, model: Model, folder: Path, *, hosts: Any = ("127.0.0.1",), **settings: Any) -> None:
-        super().__init__(model, folder, **settings)
-
-        def service_for(secret: str | None, address: str) -> Service:
-            return Service.near(self.app, secret=secret, address=address)
-
-        self.endpoint = Endpoint(service_for, hosts=hosts, max_body_bytes=20_000)
-        self.app.router.routes.append(Route("/mcp", endpoint=self.endpoint))
-        start = self.app.router.lifespan_context
-
-        @asynccontextmanager
-        async def lifespan(app: Any) -> Any:
-            async with start(app), self.endpoint.run():
-                yield
-
-        self.app.router.lifespan_context = lifespan
+    def __init__(self, model: Model, folder: Path, **settings: Any) -> None:
+        super().__init__(model, folder, max_body_bytes=20_000, **settings)
         self._server = uvicorn.Server(uvicorn.Config(self.app, port=0, log_config=None, lifespan="on", ws="none"))
         self._thread = threading.Thread(target=self._server.run)
 
@@ -98,7 +81,7 @@ def served(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 @pytest.fixture(scope="module")
 def guarded(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One that asks for keys, and so answers to any name."""
-    with Served(model, tmp_path_factory.mktemp("guarded"), auth="on", hosts=None, limit_residues_per_minute=100) as it:
+    with Served(model, tmp_path_factory.mktemp("guarded"), auth="on", limit_residues_per_minute=100) as it:
         yield it
 
 
@@ -238,7 +221,7 @@ def test_without_a_valid_key_the_endpoint_itself_says_401(guarded: Served) -> No
         assert response.headers["www-authenticate"].startswith("Bearer ")
         assert response.json()["code"] == "auth_failed"
         assert response.headers["x-content-type-options"] == "nosniff"
-    assert "send one as Authorization: Token KEY" in posted(guarded).json()["error"]
+    assert "Authorization: Token KEY" in posted(guarded).json()["error"]
 
 
 @pytest.mark.parametrize("form", ["bearer", "token", "header"])

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from esmkit.web import accounts, assets, chat
+from esmkit.web import accounts, assets, chat, mcp
 from esmkit.web.page import Page, show
 from esmkit.web.pages import PAGES
 
@@ -35,6 +35,7 @@ def add_to(app: FastAPI) -> None:
         MissingExtraError: the chat needs a package that is missing.
     """
     chat.prepare(app)
+    mcp.add_to(app)
     home = APIRouter(route_class=BrowserRoute)
     router = APIRouter()
     for page in PAGES:
