@@ -32,7 +32,7 @@ async def data(request: Request) -> Mapping[str, Any]:
         "family": _family({model.slug for model in server.catalog.models}),
         "knowledge": KNOWLEDGE.model_dump(),
         "limits": {
-            "items": settings.max_items,
+            "max_items": settings.max_items,
             "residues": settings.max_residues,
             "long_residues": settings.max_long_residues,
             "residues_per_minute": settings.limit_residues_per_minute,
