@@ -34,9 +34,7 @@ async def save(request: Request) -> Response:
     server, caller = await _caller(request)
     asked = await read(request, PageState)
     lifetime, key_id = timedelta(days=LIFETIME_DAYS), caller.key.id if caller.key else None
-    state_id = await asyncio.to_thread(
-        server.store.saved.put, dumps(asked.state), lifetime.total_seconds(), key_id
-    )
+    state_id = await asyncio.to_thread(server.store.saved.put, dumps(asked.state), lifetime.total_seconds(), key_id)
     return json_response({"id": state_id, "expires_at": datetime.now(UTC) + lifetime}, status=201)
 
 

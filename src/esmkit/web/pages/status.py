@@ -10,6 +10,7 @@ from typing import Any, Literal
 from starlette.requests import Request
 
 from esmkit.errors import EsmkitError
+from esmkit.server.catalog import ServedModel
 from esmkit.server.logs import SERVER
 from esmkit.server.services import Services, services
 from esmkit.store import MAX_DAYS, Incident, UptimeDay
@@ -87,16 +88,18 @@ def _listed(names: Sequence[str]) -> str:
 
 def _models(server: Services, known: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     history = {entry["model"]: entry for entry in known["models"]} if known else {}
-    return [_model(server, model.name, model.slug, model.title, history.get(model.slug)) for model in server.catalog.models]
+    return [
+        _model(server, model.name, model.slug, model.title, history.get(model.slug)) for model in server.catalog.models
+    ]
 
 
-def _model(server: Services, name: str, slug: str, title: str, entry: Mapping[str, Any] | None) -> dict[str, Any]:
-    info = server.queue.info(name)
+def _model(server: Services, model: ServedModel, entry: Mapping[str, Any] | None) -> dict[str, Any]:
+    info = server.queue.info(model.name)
     last_ok = entry["last_ok"] if entry else None
     tone, state = _state(info.state, is_down=info.is_down, last_ok=last_ok)
     return {
-        "slug": slug,
-        "title": title,
+        "slug": model.slug,
+        "title": model.title,
         "tone": tone,
         "state": state,
         "uptime": _percent(entry["uptime"]) if entry else None,

@@ -64,7 +64,9 @@ async function refresh() {
 function replace(fresh) {
   const open = [...document.querySelectorAll("#live details[open]")].map(({ id }) => id);
   const focused = focusedFigure();
+  const chosen = [...chosenDays]; // what is taken away loses the focus, and with it its day
   one("#live").replaceWith(document.adoptNode(one("#live", fresh)));
+  for (const [name, at] of chosen) chosenDays.set(name, at);
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   enliven(JSON.parse(one("#frame", fresh).textContent).page);
   if (focused) document.querySelector(`.uptime[data-name="${CSS.escape(focused)}"] svg`)?.focus({ preventScroll: true });
