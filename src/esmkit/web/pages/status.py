@@ -88,9 +88,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _models(server: Services, known: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     history = {entry["model"]: entry for entry in known["models"]} if known else {}
-    return [
-        _model(server, model.name, model.slug, model.title, history.get(model.slug)) for model in server.catalog.models
-    ]
+    return [_model(server, model, history.get(model.slug)) for model in server.catalog.models]
 
 
 def _model(server: Services, model: ServedModel, entry: Mapping[str, Any] | None) -> dict[str, Any]:
