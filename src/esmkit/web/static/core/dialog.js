@@ -16,11 +16,14 @@ export function ask({ title, body, choices }) {
       answer = value;
       dialog.close();
     };
-    const buttons = choices.map(({ label, value, kind = "" }) => h("button", { type: "button", class: kind, onclick: () => chosen(value) }, label));
+    const buttons = choices.map(({ label, value, kind = "" }) =>
+      h("button", { type: "button", class: kind, onclick: () => chosen(value) }, label),
+    );
     const dialog = h(
       "dialog",
       {
-        class: "ask", "aria-labelledby": heading.id,
+        class: "ask",
+        "aria-labelledby": heading.id,
         onclose() {
           dialog.remove();
           resolve(answer);

@@ -1,5 +1,5 @@
-// What a page shows, in the part of the address after #, which browsers never send: a link holds the work, no server does.
-// Only where that would be too long, and somebody asks for it, the server keeps it for a while under #saved=ID.
+// What a page shows, in the part of the address after #, which browsers never send: a link holds the work, no server
+// does. Only where that would be too long, and somebody asks for it, the server keeps it for a while under #saved=ID.
 import { get, post } from "./api.js";
 import { ask } from "./dialog.js";
 import { notify } from "./dom.js";
@@ -24,8 +24,8 @@ export async function write(state) {
 }
 
 /**
- * The address of a state, to copy. For one that is too long it asks whether the server may keep it; null if the answer is
- * to do nothing.
+ * The address of a state, to copy. For one that is too long it asks whether the server may keep it; null if the answer
+ * is to do nothing.
  */
 export async function link(state) {
   const page = `${location.origin}${location.pathname}`;
@@ -61,7 +61,10 @@ async function saved(id) {
   try {
     return await get(`/web/saved/${encodeURIComponent(id)}`);
   } catch (error) {
-    notify(error.status === 404 ? "Nothing is saved under this link, or its 30 days have passed." : error.message, "bad");
+    notify(
+      error.status === 404 ? "Nothing is saved under this link, or its 30 days have passed." : error.message,
+      "bad",
+    );
     return null;
   }
 }

@@ -21,7 +21,9 @@ globalThis.SwaggerUIBundle({
   plugins: [() => ({ components: { InfoContainer: () => null } })],
   // The token is added behind Swagger UI's back, as it would be of no use in the curl command that it shows.
   requestInterceptor: (request) => {
-    if (frame.csrf) request.userFetch = (url, sent) => fetch(url, { ...sent, headers: { ...sent.headers, "X-CSRF-Token": frame.csrf } });
+    if (frame.csrf)
+      request.userFetch = (url, sent) =>
+        fetch(url, { ...sent, headers: { ...sent.headers, "X-CSRF-Token": frame.csrf } });
     return request;
   },
 });

@@ -26,7 +26,10 @@ function enliven(data) {
 }
 
 function latencies(box, { title, bars }) {
-  const first = Math.max(0, bars.findIndex(({ p50_ms: median }) => median !== null));
+  const first = Math.max(
+    0,
+    bars.findIndex(({ p50_ms: median }) => median !== null),
+  );
   const shown = bars.slice(Math.min(first, bars.length - 14));
   return timeChart(box, {
     days: shown.map(({ day }) => day),
@@ -48,7 +51,10 @@ async function refresh() {
   if (isRunning) return;
   isRunning = true;
   try {
-    const response = await fetch(location.pathname, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(20_000) });
+    const response = await fetch(location.pathname, {
+      headers: { Accept: "text/html" },
+      signal: AbortSignal.timeout(20_000),
+    });
     if (!response.ok) throw new Error(`status ${response.status}`);
     replace(new DOMParser().parseFromString(await response.text(), "text/html"));
     goodAt = new Date();
@@ -69,7 +75,8 @@ function replace(fresh) {
   for (const [name, at] of chosen) chosenDays.set(name, at);
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   enliven(JSON.parse(one("#frame", fresh).textContent).page);
-  if (focused) document.querySelector(`.uptime[data-name="${CSS.escape(focused)}"] svg`)?.focus({ preventScroll: true });
+  if (focused)
+    document.querySelector(`.uptime[data-name="${CSS.escape(focused)}"] svg`)?.focus({ preventScroll: true });
 }
 
 const focusedFigure = () => document.activeElement?.closest(".uptime")?.dataset.name;
@@ -77,9 +84,16 @@ const focusedFigure = () => document.activeElement?.closest(".uptime")?.dataset.
 function say(isGood) {
   const time = goodAt.toLocaleTimeString("en-GB");
   refreshed.classList.toggle("stale", !isGood);
+  announce(isGood ? one("#overall").textContent : "The server cannot be reached.");
   refreshed.textContent = isGood
     ? `Last refreshed at ${time}; again every ${frame.page.refresh_s} s.`
     : `The server cannot be reached; what is shown is from ${time}.`;
+}
+
+/** Tells screen readers what has changed, and nothing every 30 s. */
+function announce(text) {
+  const place = one("#announced");
+  if (place.textContent !== text) place.textContent = text;
 }
 
 /** Nothing is asked while nobody looks. */

@@ -5,10 +5,13 @@ import uPlot from "../vendor/uPlot-1.6.32.esm.js";
 import { tip } from "./tip.js";
 
 /**
- * Draws into `box`. `days` are "2026-01-31" in order, `series` [{label, values, colour}] with null where there is nothing;
- * `colour` may be the name of a custom property. With `stacked`, values stand on top of each other. Gives {remove()}.
+ * Draws into `box`. `days` are "2026-01-31" in order, `series` [{label, values, colour}] with null where there is
+ * nothing; `colour` may be the name of a custom property. With `stacked`, values stand on top of each other. Gives {remove()}.
  */
-export function timeChart(box, { days, series, label, height = 190, stacked = false, format = plain, formatAxis = compact }) {
+export function timeChart(
+  box,
+  { days, series, label, height = 190, stacked = false, format = plain, formatAxis = compact },
+) {
   const times = days.map((day) => Date.parse(`${day}T00:00:00Z`) / 1000);
   const columns = stacked ? sums(series, days.length) : series.map(({ values }) => values);
   const pointer = tip();
@@ -28,13 +31,29 @@ export function timeChart(box, { days, series, label, height = 190, stacked = fa
   }
   function options(drawn) {
     const [ink, grid] = [themed("--muted"), themed("--line")];
-    const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, font: "12px system-ui, sans-serif" };
+    const axis = {
+      stroke: ink,
+      grid: { stroke: grid, width: 1 },
+      ticks: { stroke: grid, width: 1 },
+      font: "12px system-ui, sans-serif",
+    };
     return {
-      width, height, legend: { show: false }, tzDate: (time) => uPlot.tzDate(new Date(time * 1e3), "UTC"),
+      width,
+      height,
+      legend: { show: false },
+      tzDate: (time) => uPlot.tzDate(new Date(time * 1e3), "UTC"),
       cursor: { drag: { x: false, y: false }, y: false, points: { show: !stacked } },
-      scales: { x: { range: (_, low, high) => [low - 43_200, high + 43_200] }, y: { range: (_, __, high) => [0, (high || 1) * 1.08] } },
+      scales: {
+        x: { range: (_, low, high) => [low - 43_200, high + 43_200] },
+        y: { range: (_, __, high) => [0, (high || 1) * 1.08] },
+      },
       axes: [
-        { ...axis, values: (_, splits) => splits.map(shortDay), space: 64, incrs: [1, 2, 7, 14, 30, 90].map((count) => count * 86_400) },
+        {
+          ...axis,
+          values: (_, splits) => splits.map(shortDay),
+          space: 64,
+          incrs: [1, 2, 7, 14, 30, 90].map((count) => count * 86_400),
+        },
         { ...axis, values: (_, splits) => splits.map(formatAxis), size: 58 },
       ],
       series: [{}, ...drawn],
@@ -44,7 +63,9 @@ export function timeChart(box, { days, series, label, height = 190, stacked = fa
   function shown(plot) {
     const { idx, left, top } = plot.cursor;
     if (idx == null || left < 0) return pointer.hide();
-    const texts = series.filter(({ values }) => values[idx] != null).map((each) => `${each.label} ${format(each.values[idx])}`);
+    const texts = series
+      .filter(({ values }) => values[idx] != null)
+      .map((each) => `${each.label} ${format(each.values[idx])}`);
     const place = plot.over.getBoundingClientRect();
     return pointer.show({ clientX: place.left + left, clientY: place.top + top }, [days[idx], ...texts].join(" · "));
   }
@@ -70,13 +91,22 @@ const colourOf = ({ colour }) => (colour.startsWith("--") ? themed(colour) : col
 
 function line(each, values) {
   // A day between two without data would be no line at all.
-  const alone = values.flatMap((value, at) => (value !== null && values[at - 1] == null && values[at + 1] == null ? [at] : []));
+  const alone = values.flatMap((value, at) =>
+    value !== null && values[at - 1] == null && values[at + 1] == null ? [at] : [],
+  );
   const points = { show: true, filter: () => alone, size: 7, fill: colourOf(each), stroke: colourOf(each) };
   return { label: each.label, stroke: colourOf(each), width: 2, points, dash: each.dash };
 }
 
 function bars(each) {
-  return { label: each.label, stroke: colourOf(each), fill: colourOf(each), width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.8, 40], gap: 1 }) };
+  return {
+    label: each.label,
+    stroke: colourOf(each),
+    fill: colourOf(each),
+    width: 0,
+    points: { show: false },
+    paths: uPlot.paths.bars({ size: [0.8, 40], gap: 1 }),
+  };
 }
 
 function sums(series, count) {
@@ -85,10 +115,14 @@ function sums(series, count) {
 }
 
 function key(each) {
-  const mark = h("span", { class: "mark", style: { background: each.colour.startsWith("--") ? `var(${each.colour})` : each.colour } });
+  const mark = h("span", {
+    class: "mark",
+    style: { background: each.colour.startsWith("--") ? `var(${each.colour})` : each.colour },
+  });
   return h("li", {}, mark, each.label);
 }
 
 const plain = (value) => value.toLocaleString("en");
 const compact = (value) => value.toLocaleString("en", { notation: "compact" });
-const shortDay = (time) => new Date(time * 1e3).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+const shortDay = (time) =>
+  new Date(time * 1e3).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });

@@ -1,6 +1,6 @@
-// Bars of daily uptime that the server has drawn: what stands under the pointer, or is reached with arrow keys, is said below.
+// Bars of daily uptime that the server has drawn: what is under the pointer, or reached with arrow keys, is said below.
 
-/** Makes a figure of bars explorable; `chosen` is a day to begin with, or null; `onchoose(at)` is told of another one. */
+/** Makes a figure of bars explorable; `chosen` is where to begin, or null; `onchoose(at)` is told of another day. */
 export function explorable(figure, chosen = null, onchoose = () => {}) {
   const picture = figure.querySelector("svg");
   const bars = [...picture.querySelectorAll("g")];
@@ -21,8 +21,13 @@ export function explorable(figure, chosen = null, onchoose = () => {}) {
   }
   // For who cannot see it, a picture of 90 days is a control with 90 positions that says what each one is.
   const attributes = {
-    role: "slider", tabindex: 0, "aria-label": `Daily uptime of ${figure.dataset.name}, left and right for other days`,
-    "aria-valuemin": 1, "aria-valuemax": bars.length, "aria-valuenow": bars.length, "aria-valuetext": bars.at(-1).dataset.text,
+    role: "slider",
+    tabindex: 0,
+    "aria-label": `Daily uptime of ${figure.dataset.name}, left and right for other days`,
+    "aria-valuemin": 1,
+    "aria-valuemax": bars.length,
+    "aria-valuenow": bars.length,
+    "aria-valuetext": bars.at(-1).dataset.text,
   };
   for (const [name, value] of Object.entries(attributes)) picture.setAttribute(name, value);
   picture.addEventListener("pointermove", (event) => {
@@ -36,7 +41,9 @@ export function explorable(figure, chosen = null, onchoose = () => {}) {
   picture.addEventListener("keydown", (event) => {
     const last = bars.length - 1;
     const now = at ?? last;
-    const next = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last, PageUp: now - 7, PageDown: now + 7 }[event.key];
+    const next = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last, PageUp: now - 7, PageDown: now + 7 }[
+      event.key
+    ];
     if (next === undefined) return;
     show(Math.min(last, Math.max(0, next)));
     event.preventDefault();
