@@ -1,11 +1,11 @@
 """The pages, in the order of the navigation; a module each."""
 
 from esmkit.web.page import Page
-from esmkit.web.pages import account, chat, docs, login, models, workbench
+from esmkit.web.pages import account, chat, docs, login, models, status, workbench
 
 PAGES: tuple[Page, ...] = (
     *(workbench.PAGE, chat.PAGE),
-    *(models.PAGE, account.PAGE, docs.PAGE),
+    *(models.PAGE, account.PAGE, status.PAGE, docs.PAGE),
     *(login.PAGE,),
 )
 
