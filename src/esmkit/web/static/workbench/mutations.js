@@ -1,0 +1,257 @@
+// What every single substitution would do, by the model: a heat map that fills as it is computed.
+import { choices } from "../core/choices.js";
+import { codeButton, curl } from "../core/code.js";
+import { css, diverging } from "../core/colour.js";
+import { h, notify } from "../core/dom.js";
+import { KINDS, VOCABULARY, signed } from "../core/residues.js";
+import { csv, download, pngOfSvg, svgText } from "../core/save.js";
+import { heatmap } from "../views/heatmap.js";
+import { heatmapSvg } from "../views/heatmap_svg.js";
+import { lists } from "./mutation_lists.js";
+import { METHODS, Scan } from "./scan.js";
+import { details } from "./substitution.js";
+
+export const view = { id: "mutations", title: "Mutations", show };
+
+const ORDERS = [
+  { id: "sequence", title: "Sequence" },
+  { id: "sensitive", title: "Most sensitive", about: "Lowest mean over the 19 substitutions first" },
+  { id: "best", title: "Best substitution", about: "Highest single score first" },
+];
+const ROWS = [{ id: "kinds", title: "By kind" }, { id: "letters", title: "A–Z" }];
+const ABOUT = {
+  masked_marginal: "Each position is hidden behind a mask in turn; the score compares how likely the model finds both residues there.",
+  wt_marginal: "One pass over the whole protein, nothing masked: quick, but the model sees the residue that it judges.",
+};
+
+async function show(panel, work) {
+  const odd = [...work.sequence].flatMap((residue, at) => (VOCABULARY.includes(residue) ? [] : [`${residue}${at + 1}`]));
+  if (odd.length) {
+    panel.replaceChildren(refusal(odd));
+    return;
+  }
+  const scans = {};
+  const open = (method) => {
+    scans[method] ??= new Scan(work, method);
+    panel.replaceChildren(scanned(work, scans[method], (other) => {
+      scans[method].stop();
+      work.remember("method", other);
+      open(other);
+    }));
+    scans[method].start();
+    return scans[method];
+  };
+  const wanted = work.option("method", "masked_marginal");
+  const scan = open(wanted in METHODS ? wanted : "masked_marginal");
+  if (scan.state === "running") await new Promise((resolve) => {
+    scan.addEventListener("progress", () => scan.state !== "running" && resolve());
+  });
+}
+
+/** The API would say the same; here all places are named at once. */
+function refusal(odd) {
+  const shown = odd.slice(0, 12).join(", ") + (odd.length > 12 ? ` and ${odd.length - 12} more` : "");
+  return h(
+    "div",
+    { class: "empty" },
+    h("p", {}, h("b", {}, `This protein has residues that are none of the 20 amino acids: ${shown}.`)),
+    h("p", {}, "A score compares with the residue that is there, and these have no probability. Replace them in the sequence; or see Masked prediction, which takes X, B, Z, U and O."),
+  );
+}
+
+function scanned(work, scan, onmethod) {
+  const chosen = { order: work.option("order", "sequence"), rows: work.option("rows", "kinds") };
+  const panel = details(work, scan, (at, column) => pick(at, column));
+  const map = heatmap(scan, {
+    about: (at, column) => about(scan, at, column),
+    onpick: (at, column) => pick(at, column),
+    label: `Scores of all substitutions of ${work.record.id}. Arrow keys move, Enter chooses.`,
+  });
+  const tables = lists(scan, (at, column) => pick(at, column));
+  const scale = legend();
+  const progress = progressLine(scan);
+  const arrangement = () => ({ columns: columnsOf(scan, chosen.order), rows: rowsOf(chosen.rows) });
+  const set = (name) => (value) => {
+    chosen[name] = value;
+    work.remember(name, value);
+    map.arrange(arrangement());
+  };
+  function pick(at, column) {
+    const kept = column === null || column === scan.own(at) ? null : column;
+    work.remember("substitution", { of: work.record.id, at, residue: VOCABULARY[kept] ?? null });
+    panel.show(at, kept);
+    map.pick({ at, column: kept });
+    if (work.selection.chosen !== at) work.selection.choose(at);
+  }
+  function update() {
+    progress.update();
+    scale.update(scan.limit());
+    map.arrange(arrangement());
+    tables.update();
+    panel.update();
+  }
+  scan.addEventListener("progress", update);
+  work.selection.addEventListener("choose", ({ detail }) => detail !== null && detail !== panel.at && scan.scores[detail] && pick(detail, null));
+  const element = h(
+    "div",
+    { class: "stack mutations" },
+    h(
+      "div",
+      { class: "row spread" },
+      h("div", { class: "row controls" },
+        choices("Method", Object.entries(METHODS).map(([id, title]) => ({ id, title, about: ABOUT[id] })), scan.method, onmethod),
+        choices("Amino acids", ROWS, chosen.rows, set("rows")),
+        choices("Positions", ORDERS, chosen.order, set("order")),
+      ),
+      actions(work, scan, arrangement),
+    ),
+    progress.element, map.element, scale.element,
+    h("p", { class: "hint" }, `${ABOUT[scan.method]} Score = ln p(new) − ln p(wild type); dots are the wild type, bars below the mean of a position. A model's expectation, not a measurement.`),
+    h("div", { class: "columns" }, panel.element, tables.element),
+  );
+  update();
+  restore(work, scan, pick);
+  return element;
+}
+
+/** Chooses again what the link has, as soon as it is computed. */
+function restore(work, scan, pick) {
+  const saved = work.option("substitution", null);
+  if (saved?.of !== work.record.id || !(saved.at >= 0 && saved.at < scan.length)) return;
+  const again = () => {
+    if (!scan.scores[saved.at]) return;
+    scan.removeEventListener("progress", again);
+    const column = VOCABULARY.indexOf(saved.residue);
+    pick(saved.at, column < 0 ? null : column);
+  };
+  scan.addEventListener("progress", again);
+  again();
+}
+
+function about(scan, at, column) {
+  const place = `${scan.sequence[at]}${at + 1}`;
+  if (!scan.scores[at]) return `${place}: not computed yet`;
+  if (column === null) return `${place}: mean ${signed(scan.mean(at))}`;
+  if (column === scan.own(at)) return `${place}: the wild type, 0`;
+  const score = scan.scores[at][column];
+  const total = scan.total.toLocaleString("en");
+  return `${scan.name(at, column)}  ${signed(score)}  (rank ${scan.rank(score).toLocaleString("en")} of ${total}${scan.state === "done" ? "" : " so far"})`;
+}
+
+/** Places from left to right; those without scores stay at the end. */
+function columnsOf(scan, order) {
+  const all = Array.from({ length: scan.length }, (_, at) => at);
+  if (order === "sequence") return all;
+  const keys = all.map((at) => {
+    if (!scan.scores[at]) return Infinity;
+    return order === "sensitive" ? scan.mean(at) : -Math.max(...scan.scores[at].filter((_, column) => column !== scan.own(at)));
+  });
+  return all.sort((a, b) => keys[a] - keys[b] || a - b);
+}
+
+function rowsOf(order) {
+  if (order === "letters") return [...VOCABULARY].sort().map((letter) => ({ column: VOCABULARY.indexOf(letter), gap: false }));
+  return KINDS.flatMap(({ residues }, group) =>
+    residues.map((letter, at) => ({ column: VOCABULARY.indexOf(letter), gap: group > 0 && at === 0 })),
+  );
+}
+
+function progressLine(scan) {
+  const text = h("span", {});
+  const bar = h("progress", { max: scan.length, value: 0, "aria-label": "Positions computed" });
+  const button = h("button", { type: "button", onclick: () => (scan.state === "running" ? scan.stop() : scan.start()) }, "Stop");
+  const problem = h("span", { class: "error", role: "alert" });
+  function update() {
+    const count = `${scan.done} of ${scan.length} positions`;
+    const left = scan.secondsLeft;
+    text.textContent = {
+      running: `${count}${left === null ? "" : `, about ${duration(left)} left`}`,
+      done: `All ${scan.length} positions, ${scan.total.toLocaleString("en")} substitutions`,
+      stopped: `Stopped after ${count}`,
+      failed: `Interrupted after ${count}`,
+    }[scan.state] ?? "";
+    bar.value = scan.done;
+    bar.hidden = scan.state === "done";
+    button.hidden = scan.state === "done";
+    button.textContent = scan.state === "running" ? "Stop" : "Continue";
+    problem.textContent = scan.state === "failed" ? scan.error.message : "";
+  }
+  return { element: h("div", { class: "row progress-line", role: "status", "aria-live": "off" }, text, bar, button, problem), update };
+}
+
+const duration = (seconds) => (seconds < 90 ? `${Math.max(1, Math.round(seconds))} s` : `${Math.round(seconds / 60)} min`);
+
+function legend() {
+  const bar = h("div", { class: "legend-bar", "aria-hidden": "true" });
+  const ticks = h("div", { class: "legend-ticks" });
+  function update(limit) {
+    const colour = diverging(limit);
+    const stops = Array.from({ length: 21 }, (_, at) => css(colour(-limit + (at * limit) / 10)));
+    bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
+    ticks.replaceChildren(...[-1, -0.5, 0, 0.5, 1].map((share) => h("span", {}, signed(share * limit, 1))));
+  }
+  const element = h(
+    "div",
+    { class: "legend" },
+    h("span", {}, "less likely than the wild type"),
+    h("div", { class: "legend-scale" }, bar, ticks),
+    h("span", {}, "more likely"),
+  );
+  return { element, update };
+}
+
+function actions(work, scan, arrangement) {
+  const name = `${work.record.id}_${scan.method}`;
+  const picture = () =>
+    heatmapSvg(scan, arrangement(), {
+      title: `${work.record.id}: ${METHODS[scan.method].toLowerCase()}, ${work.model.title}`.slice(0, 90),
+      note: "ln p(new) − ln p(wild type); dots: wild type",
+    });
+  const saving = (save) => async () => {
+    if (scan.state !== "done") notify("The scan is not complete; what has been computed is saved.");
+    try {
+      await save();
+    } catch (error) {
+      notify(error.message, "bad");
+    }
+  };
+  const button = (title, save) => h("button", { type: "button", onclick: saving(save) }, title);
+  return h(
+    "div",
+    { class: "row" },
+    button("CSV", () => download(`${name}.csv`, csv(table(scan)), "text/csv")),
+    button("PNG", async () => download(`${name}.png`, await pngOfSvg(picture()))),
+    button("SVG", () => download(`${name}.svg`, svgText(picture()), "image/svg+xml")),
+    codeButton(() => snippets(work, scan)),
+  );
+}
+
+/** The columns that `esmkit mutations scan` writes; positions from 1. */
+function table(scan) {
+  const letters = [...VOCABULARY].sort();
+  const rows = scan.scores.flatMap((scores, at) =>
+    !scores ? [] : letters.filter((letter) => letter !== scan.sequence[at]).map((letter) => {
+      const column = VOCABULARY.indexOf(letter);
+      return [at + 1, scan.sequence[at], letter, scan.name(at, column), scores[column]];
+    }),
+  );
+  return [["position", "wild_type", "residue", "mutant", scan.method], ...rows];
+}
+
+function snippets(work, scan) {
+  const { slug } = work.model;
+  const params = scan.method === "masked_marginal" ? undefined : { method: scan.method };
+  const more = params ? `, method="${scan.method}"` : "";
+  const option = params ? ` --method ${scan.method}` : "";
+  return {
+    curl: curl(slug, "mutations", [{ sequence: work.sequence }], params),
+    "Python (esmkit)": [
+      "import esmkit", "from esmkit.applications import mutations", "",
+      `scan = mutations.scan(esmkit.load("${slug}"), "${work.sequence}"${more})`,
+      "print(scan.scores.shape)  # positions x 20, in the order of esmkit.alphabet.STANDARD",
+      "for position in scan.summary():",
+      "    print(position.position, position.best_substitution, round(position.mean_effect, 3))",
+    ].join("\n"),
+    CLI: `esmkit mutations scan --sequence ${work.sequence} \\\n  --model ${slug}${option} --out scan.csv --heatmap scan.html`,
+  };
+}
