@@ -30,7 +30,7 @@ export function entry(onchange, { limits = {}, examples = [], label = "Proteins,
   const element = h(
     "div",
     { class: "stack" },
-    h("div", { class: "row spread" }, h("h2", {}, "Proteins"), h("div", { class: "row" }, examples.length ? choose : null, open, file)),
+    h("div", { class: "row spread" }, h("h2", {}, "Proteins"), h("div", { class: "row entry-tools" }, examples.length ? choose : null, open, file)),
     box, problems, notes,
   );
 

@@ -41,8 +41,11 @@ export function signed(value, digits = 2) {
   return (value < 0 ? "−" : "+") + text;
 }
 
-/** A probability: 0.117, 0.0021. */
-export const probability = (value) => (value >= 0.01 ? value.toFixed(3) : value.toPrecision(2));
+/** A probability: 0.117, 0.0021, <0.0001. */
+export function probability(value) {
+  if (value < 0.0001) return "<0.0001";
+  return value.toFixed(value < 0.01 ? 4 : 3);
+}
 
 /** Ranges such as "3-7, 12" as numbers from 1 to `last`; throws with what cannot be read. */
 export function ranges(text, last) {

@@ -59,7 +59,7 @@ function run({ record = 0, options: saved = {} } = {}) {
   const { records, problems } = editor.read();
   if (!records.length || problems.length) return;
   chosenRecord.replaceChildren(...records.map((each, at) => h("option", { value: at }, each.id)));
-  options = saved;
+  options = saved && typeof saved === "object" ? saved : {};
   open(Math.max(0, Math.min(record, records.length - 1)));
 }
 
@@ -93,7 +93,11 @@ function open(index) {
       panel.replaceChildren(h("p", { class: "error", role: "alert" }, error.message));
     }
   }
-  work.view = bar.choose;
+  work.view = (id) => {
+    bar.choose(id);
+    one("#tabs").scrollIntoView({ block: "nearest" });
+    bar.list.querySelector(`#tab-${id}`).focus({ preventScroll: true });
+  };
   one("#tabs").replaceChildren(bar.list, ...VIEWS.map(({ id }) => bar.panels[id]));
   bar.choose(VIEWS.some(({ id }) => id === shown) ? shown : VIEWS[0].id);
 }

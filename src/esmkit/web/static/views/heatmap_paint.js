@@ -92,13 +92,13 @@ function number(context, { cell, theme, isSorted }, { at, x, index }) {
   }
 }
 
-/** The range of the means, always with 0. */
+/** The range of the means, always with 0; without the few that are far beyond all others. */
 function meanScale(scan) {
-  let [low, high] = [0, 0];
-  for (let at = 0; at < scan.length; at += 1) {
-    const value = scan.mean(at) ?? 0;
-    [low, high] = [Math.min(low, value), Math.max(high, value)];
-  }
+  const means = scan.scores.flatMap((row, at) => (row ? [scan.mean(at)] : [])).sort((a, b) => a - b);
+  const part = (share) => means[Math.round(share * (means.length - 1))] ?? 0;
+  const end = (extreme, usual) => (Math.abs(extreme) > 2.5 * Math.abs(usual) ? 1.2 * usual : extreme);
+  let low = Math.min(0, end(part(0), part(0.03)));
+  const high = Math.max(0, end(part(1), part(0.97)));
   if (high - low < 1e-9) low = -1;
   return { low, high, y: (value) => ((high - value) / (high - low)) * TRACK };
 }
@@ -106,9 +106,13 @@ function meanScale(scan) {
 function mean(context, scan, shown, where, { at, x, scale }) {
   const value = scan.mean(at);
   if (value === null) return;
-  const [zero, end] = [scale.y(0), scale.y(value)];
+  const shownValue = Math.min(scale.high, Math.max(scale.low, value));
+  const [zero, end] = [scale.y(0), scale.y(shownValue)];
   context.fillStyle = shown.chosen?.at === at ? shown.theme.accent : shown.theme.muted;
   context.fillRect(x + 2, where.track + Math.min(zero, end), shown.cell - 5, Math.max(1, Math.abs(end - zero)));
+  if (shownValue === value) return;
+  context.fillStyle = shown.theme.surface; // a gap says that the bar is cut
+  context.fillRect(x + 1, where.track + end + (end > zero ? -8 : 5), shown.cell - 3, 3);
 }
 
 /** Frames around what is chosen, and around where the keyboard is. */

@@ -32,7 +32,7 @@ async function show(panel, work) {
     const count = masks.chosen.size;
     button.disabled = count === 0;
     const stale = predicted && predicted.sequence !== masks.sequence ? " The masks have changed since the prediction below." : "";
-    facts.textContent = count ? `${count} of ${letters.length} masked: ${short(rangesText(masks.places.map((at) => at + 1)))}.${stale}` : `No residue is masked.${stale}`;
+    facts.textContent = count ? `${count} of ${letters.length} masked: ${short(rangesText(masks.places.map((at) => at + 1)).replaceAll(",", ", "))}.${stale}` : `No residue is masked.${stale}`;
   }
   async function run() {
     running?.abort();

@@ -41,8 +41,8 @@ async function show(panel, work) {
     scans[method].start();
     return scans[method];
   };
-  const wanted = work.option("method", "masked_marginal");
-  const scan = open(wanted in METHODS ? wanted : "masked_marginal");
+  const wanted = work.option("method");
+  const scan = open(Object.hasOwn(METHODS, wanted) ? wanted : "masked_marginal");
   if (scan.state === "running") await new Promise((resolve) => {
     scan.addEventListener("progress", () => scan.state !== "running" && resolve());
   });
@@ -60,7 +60,8 @@ function refusal(odd) {
 }
 
 function scanned(work, scan, onmethod) {
-  const chosen = { order: work.option("order", "sequence"), rows: work.option("rows", "kinds") };
+  const known = (name, entries) => (entries.find(({ id }) => id === work.option(name)) ?? entries[0]).id; // a link may hold anything
+  const chosen = { order: known("order", ORDERS), rows: known("rows", ROWS) };
   const panel = details(work, scan, (at, column) => pick(at, column));
   const map = heatmap(scan, {
     about: (at, column) => about(scan, at, column),
@@ -97,15 +98,13 @@ function scanned(work, scan, onmethod) {
     { class: "stack mutations" },
     h(
       "div",
-      { class: "row spread" },
-      h("div", { class: "row controls" },
-        choices("Method", Object.entries(METHODS).map(([id, title]) => ({ id, title, about: ABOUT[id] })), scan.method, onmethod),
-        choices("Amino acids", ROWS, chosen.rows, set("rows")),
-        choices("Positions", ORDERS, chosen.order, set("order")),
-      ),
-      actions(work, scan, arrangement),
+      { class: "row controls" },
+      choices("Method", Object.entries(METHODS).map(([id, title]) => ({ id, title, about: ABOUT[id] })), scan.method, onmethod),
+      choices("Amino acids", ROWS, chosen.rows, set("rows")),
+      choices("Positions", ORDERS, chosen.order, set("order")),
     ),
-    progress.element, map.element, scale.element,
+    h("div", { class: "row spread" }, progress.element, actions(work, scan, arrangement)),
+    map.element, scale.element,
     h("p", { class: "hint" }, `${ABOUT[scan.method]} Score = ln p(new) − ln p(wild type); dots are the wild type, bars below the mean of a position. A model's expectation, not a measurement.`),
     h("div", { class: "columns" }, panel.element, tables.element),
   );
@@ -193,9 +192,8 @@ function legend() {
   const element = h(
     "div",
     { class: "legend" },
-    h("span", {}, "less likely than the wild type"),
-    h("div", { class: "legend-scale" }, bar, ticks),
-    h("span", {}, "more likely"),
+    h("div", { class: "ends" }, h("span", {}, "← less likely than the wild type"), h("span", {}, "more likely →")),
+    bar, ticks,
   );
   return { element, update };
 }
