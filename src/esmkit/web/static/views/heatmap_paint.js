@@ -85,7 +85,7 @@ function number(context, { cell, theme, isSorted }, { at, x, index }) {
     context.textAlign = "left";
     context.fillText(String(at + 1), 0, 0);
     context.restore();
-  } else if ((at + 1) % 10 === 0 || index === 0) {
+  } else if (index === 0 || ((at + 1) % 10 === 0 && x > AXIS)) {
     context.textAlign = index === 0 ? "left" : "center";
     context.fillText(String(at + 1), index === 0 ? x + 2 : x + (cell - 1) / 2, 14);
     context.fillRect(x + (cell - 1) / 2, 22, 1, 5);

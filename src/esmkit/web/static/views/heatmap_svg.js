@@ -1,9 +1,10 @@
-// The heat map of a scan for papers: vectors, in lines of 60 positions, on white whatever the theme.
+// The heat map of a scan for papers: vectors, in lines of 60 positions or more, on white whatever the theme.
 import { css, diverging } from "../core/colour.js";
 import { svg } from "../core/dom.js";
 import { VOCABULARY, signed } from "../core/residues.js";
 
 const PER_LINE = 60;
+const PER_LONG_LINE = 150; // of long proteins, so that the picture stays a page and no ribbon
 const CELL = 13;
 const LEFT = 46;
 const HEAD = 34;
@@ -12,17 +13,18 @@ const FONT = "DejaVu Sans Mono, Menlo, Consolas, monospace";
 
 /** An SVG element; `columns` and `rows` as in `heatmap`. */
 export function heatmapSvg(scan, { columns, rows }, { title, note }) {
-  const lines = Math.ceil(columns.length / PER_LINE);
+  const perLine = columns.length > 600 ? PER_LONG_LINE : PER_LINE;
+  const lines = Math.ceil(columns.length / perLine);
   const groups = rows.filter(({ gap }) => gap).length;
   const inside = 20 * CELL + groups * GAP + 8 + CELL;
   const lineHeight = HEAD + inside + 14;
-  const width = LEFT + Math.max(Math.min(PER_LINE, columns.length), 40) * CELL + 10;
+  const width = LEFT + Math.max(Math.min(perLine, columns.length), 40) * CELL + 10;
   const height = 30 + lines * lineHeight + 56;
   const limit = scan.limit();
   const scale = diverging(limit);
   const colour = (score) => css(scale(score)).replace(/rgb\((\d+) (\d+) (\d+)\)/, "rgb($1,$2,$3)"); // the old form, for all programs
   const parts = columns.flatMap((at, index) =>
-    column(scan, rows, at, { x: LEFT + (index % PER_LINE) * CELL, y: 30 + Math.floor(index / PER_LINE) * lineHeight + HEAD, colour }),
+    column(scan, rows, at, { x: LEFT + (index % perLine) * CELL, y: 30 + Math.floor(index / perLine) * lineHeight + HEAD, colour }),
   );
   for (let line = 0; line < lines; line += 1) parts.push(...letters(rows, 30 + line * lineHeight + HEAD));
   return svg(

@@ -104,7 +104,7 @@ function summary(scored) {
     { class: "facts" },
     h("dt", {}, "Sum of ln p"), h("dd", {}, `${signed(total)} over ${scored.length} residues (log_prob)`),
     h("dt", {}, "Mean"), h("dd", {}, `${signed(mean, 3)} per residue: a probability of ${probability(Math.exp(mean))} (geometric mean)`),
-    h("dt", {}, "Another residue preferred"), h("dd", {}, `at ${others} of ${scored.length} positions`),
+    h("dt", {}, "Prefers another"), h("dd", {}, `at ${others} of ${scored.length} positions`),
   );
 }
 
