@@ -117,7 +117,7 @@ def test_click_and_keys_choose_substitutions_that_are_explained(open_page: Open,
 
     page.get_by_role("button", name="Best", exact=True).click()
     best = page.get_by_role("region", name="Substitutions as a table").get_by_role("row").nth(1)
-    expect(best).to_contain_text(f"{others[0]:.2f}")
+    expect(best).to_contain_text(f"{others[0]:.3f}")
     page.get_by_role("button", name="Most sensitive").click()
     page.get_by_role("button", name="A–Z").click()
     click_on_cell(page, 1, 0)

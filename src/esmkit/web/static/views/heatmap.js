@@ -13,10 +13,10 @@ const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
  * The map of a `Scan`.
  *
  * `about(at, column)` is the text beside the pointer, `onpick(at, column)` is told what was chosen; column null: the position.
- * Gives {element, arrange({columns, rows}), refresh(), pick({at, column})}: `columns` are places in the sequence from left to
+ * `signal` ends its listening. Gives {element, arrange({columns, rows}), refresh(), pick({at, column})}: `columns` are places in the sequence from left to
  * right, `rows` [{column, gap}] from top to bottom, `gap` where a new group begins.
  */
-export function heatmap(scan, { about, onpick, label }) {
+export function heatmap(scan, { about, onpick, label, signal }) {
   const canvas = h("canvas", { class: "heatmap-canvas", "aria-hidden": "true" });
   const wide = h("div", { class: "heatmap-wide" }, canvas);
   const scroller = h(
@@ -135,7 +135,7 @@ export function heatmap(scan, { about, onpick, label }) {
     pointer.hide();
     draw();
   });
-  document.addEventListener("themechange", () => element.isConnected && refresh());
+  document.addEventListener("themechange", refresh, { signal });
   new ResizeObserver(() => refresh()).observe(scroller);
   return { element, arrange, refresh, pick };
 }

@@ -14,11 +14,13 @@ const STEPS = { ArrowLeft: () => -1, ArrowRight: () => 1, ArrowUp: (line) => -li
 
 /**
  * A track of `bars`: [{label, value, note, flag}], value null where there is none, `flag` in another colour. Bars begin at 0 and
- * end at their value; `range` is [lowest, highest], with 0 at one end. With `selection`, the chosen residue is marked, and a
+ * end at their value; `range` is [lowest, highest], with 0 at one end, the side where values are. With `selection`, the chosen residue is marked, and a
  * click or the arrow keys choose.
  */
-export function track(bars, { title, unit, range = [Math.min(-1e-9, ...bars.map(({ value }) => value ?? 0)), 0], selection = null }) {
+export function track(bars, { title, unit, range = rangeOf(bars), selection = null }) {
   const [low, high] = range;
+  const digits = Math.max(1, Math.min(4, 1 - Math.floor(Math.log10((high - low) / 3))));
+  const number = (value) => value.toFixed(digits).replace("-", "−");
   const box = h("div", {
     class: "track", tabindex: 0, role: "application", "aria-roledescription": "track", "aria-label": `${title}. Arrow keys choose a residue.`,
   });
@@ -39,7 +41,7 @@ export function track(bars, { title, unit, range = [Math.min(-1e-9, ...bars.map(
     const size = { width: LEFT + Math.min(perLine, bars.length) * bar_px + 6, height: lines * lineHeight };
     const picture = svg("svg", {
       viewBox: `0 0 ${size.width} ${size.height}`, ...size, role: "img", fill: "currentColor",
-      "aria-label": `${title}; from ${low.toFixed(1)} to ${high.toFixed(1)} ${unit}`, "font-family": "ui-monospace, Menlo, Consolas, monospace", "font-size": 11,
+      "aria-label": `${title}; from ${number(low)} to ${number(high)} ${unit}`, "font-family": "ui-monospace, Menlo, Consolas, monospace", "font-size": 11,
     });
     for (let line = 0; line < lines; line += 1) picture.append(...axis(line));
     bars.forEach((bar, at) => picture.append(...drawn(bar, at)));
@@ -51,7 +53,7 @@ export function track(bars, { title, unit, range = [Math.min(-1e-9, ...bars.map(
     const end = LEFT + Math.min(perLine, bars.length - line * perLine) * bar_px;
     return [high, (high + low) / 2, low].flatMap((value) => [
       svg("line", { x1: LEFT - 4, x2: end, y1: y + level(value), y2: y + level(value), stroke: "currentColor", "stroke-opacity": value === 0 ? 0.7 : 0.18 }),
-      svg("text", { x: LEFT - 8, y: y + level(value) + 4, "text-anchor": "end", "font-size": 10 }, value.toFixed(1).replace("-", "−")),
+      svg("text", { x: LEFT - 8, y: y + level(value) + 4, "text-anchor": "end", "font-size": 10 }, number(value)),
     ]);
   }
   function drawn({ label, value, flag }, at) {
@@ -92,4 +94,11 @@ export function track(bars, { title, unit, range = [Math.min(-1e-9, ...bars.map(
   new ResizeObserver(draw).observe(box);
   draw();
   return box;
+}
+
+/** Upwards where no value is negative, else downwards. */
+function rangeOf(bars) {
+  const values = bars.map(({ value }) => value ?? 0);
+  const low = Math.min(...values);
+  return low < 0 ? [low, 0] : [0, Math.max(1e-9, ...values)];
 }

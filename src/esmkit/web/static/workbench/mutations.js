@@ -33,11 +33,15 @@ async function show(panel, work) {
   const scans = {};
   const open = (method) => {
     scans[method] ??= new Scan(work, method);
-    panel.replaceChildren(scanned(work, scans[method], (other) => {
+    const shown = new AbortController();
+    const signal = AbortSignal.any([work.signal, shown.signal]);
+    const onmethod = (other) => {
+      shown.abort();
       scans[method].stop();
       work.remember("method", other);
       open(other);
-    }));
+    };
+    panel.replaceChildren(scanned(work, scans[method], { onmethod, signal }));
     scans[method].start();
     return scans[method];
   };
@@ -59,7 +63,8 @@ function refusal(odd) {
   );
 }
 
-function scanned(work, scan, onmethod) {
+/** Listens as long as `signal` lasts. */
+function scanned(work, scan, { onmethod, signal }) {
   const known = (name, entries) => (entries.find(({ id }) => id === work.option(name)) ?? entries[0]).id; // a link may hold anything
   const chosen = { order: known("order", ORDERS), rows: known("rows", ROWS) };
   const panel = details(work, scan, (at, column) => pick(at, column));
@@ -67,6 +72,7 @@ function scanned(work, scan, onmethod) {
     about: (at, column) => about(scan, at, column),
     onpick: (at, column) => pick(at, column),
     label: `Scores of all substitutions of ${work.record.id}. Arrow keys move, Enter chooses.`,
+    signal,
   });
   const tables = lists(scan, (at, column) => pick(at, column));
   const scale = legend();
@@ -91,8 +97,9 @@ function scanned(work, scan, onmethod) {
     tables.update();
     panel.update();
   }
-  scan.addEventListener("progress", update);
-  work.selection.addEventListener("choose", ({ detail }) => detail !== null && detail !== panel.at && scan.scores[detail] && pick(detail, null));
+  scan.addEventListener("progress", update, { signal });
+  const follow = ({ detail }) => detail !== null && detail !== panel.at && scan.scores[detail] && pick(detail, null);
+  work.selection.addEventListener("choose", follow, { signal });
   const element = h(
     "div",
     { class: "stack mutations" },
@@ -109,12 +116,12 @@ function scanned(work, scan, onmethod) {
     h("div", { class: "columns" }, panel.element, tables.element),
   );
   update();
-  restore(work, scan, pick);
+  restore(work, scan, pick, signal);
   return element;
 }
 
 /** Chooses again what the link has, as soon as it is computed. */
-function restore(work, scan, pick) {
+function restore(work, scan, pick, signal) {
   const saved = work.option("substitution", null);
   if (saved?.of !== work.record.id || !(saved.at >= 0 && saved.at < scan.length)) return;
   const again = () => {
@@ -123,7 +130,7 @@ function restore(work, scan, pick) {
     const column = VOCABULARY.indexOf(saved.residue);
     pick(saved.at, column < 0 ? null : column);
   };
-  scan.addEventListener("progress", again);
+  scan.addEventListener("progress", again, { signal });
   again();
 }
 
@@ -181,8 +188,8 @@ function progressLine(scan) {
 const duration = (seconds) => (seconds < 90 ? `${Math.max(1, Math.round(seconds))} s` : `${Math.round(seconds / 60)} min`);
 
 function legend() {
-  const bar = h("div", { class: "legend-bar", "aria-hidden": "true" });
-  const ticks = h("div", { class: "legend-ticks" });
+  const bar = h("div", { class: "scale-bar", "aria-hidden": "true" });
+  const ticks = h("div", { class: "scale-ticks" });
   function update(limit) {
     const colour = diverging(limit);
     const stops = Array.from({ length: 21 }, (_, at) => css(colour(-limit + (at * limit) / 10)));
@@ -191,7 +198,7 @@ function legend() {
   }
   const element = h(
     "div",
-    { class: "legend" },
+    { class: "scale-legend" },
     h("div", { class: "ends" }, h("span", {}, "← less likely than the wild type"), h("span", {}, "more likely →")),
     bar, ticks,
   );
