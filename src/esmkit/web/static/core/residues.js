@@ -12,15 +12,45 @@ export const KINDS = [
   { name: "acidic", residues: [..."DE"] },
 ];
 export const NAMES = {
-  A: "alanine", C: "cysteine", D: "aspartate", E: "glutamate", F: "phenylalanine", G: "glycine", H: "histidine",
-  I: "isoleucine", K: "lysine", L: "leucine", M: "methionine", N: "asparagine", P: "proline", Q: "glutamine",
-  R: "arginine", S: "serine", T: "threonine", V: "valine", W: "tryptophan", Y: "tyrosine",
-  X: "any residue", B: "aspartate or asparagine", Z: "glutamate or glutamine", U: "selenocysteine", O: "pyrrolysine",
+  A: "alanine",
+  C: "cysteine",
+  D: "aspartate",
+  E: "glutamate",
+  F: "phenylalanine",
+  G: "glycine",
+  H: "histidine",
+  I: "isoleucine",
+  K: "lysine",
+  L: "leucine",
+  M: "methionine",
+  N: "asparagine",
+  P: "proline",
+  Q: "glutamine",
+  R: "arginine",
+  S: "serine",
+  T: "threonine",
+  V: "valine",
+  W: "tryptophan",
+  Y: "tyrosine",
+  X: "any residue",
+  B: "aspartate or asparagine",
+  Z: "glutamate or glutamine",
+  U: "selenocysteine",
+  O: "pyrrolysine",
   "-": "a gap",
 };
-const BY_KIND = [["AVLIMC", "#2b2b2b"], ["FWY", "#b8860b"], ["GP", "#7a7a7a"], ["STNQ", "#2e8b57"], ["HKR", "#1f5fbf"], ["DE", "#c62828"]];
+const BY_KIND = [
+  ["AVLIMC", "#2b2b2b"],
+  ["FWY", "#b8860b"],
+  ["GP", "#7a7a7a"],
+  ["STNQ", "#2e8b57"],
+  ["HKR", "#1f5fbf"],
+  ["DE", "#c62828"],
+];
 /** Of letters in a logo, on white; the same as in esmkit's own logos. */
-export const COLOURS = Object.fromEntries(BY_KIND.flatMap(([letters, colour]) => [...letters].map((letter) => [letter, colour])));
+export const COLOURS = Object.fromEntries(
+  BY_KIND.flatMap(([letters, colour]) => [...letters].map((letter) => [letter, colour])),
+);
 
 /** Probabilities from logits, or from scores, which are log-probabilities up to a constant. */
 export function softmax(values) {

@@ -72,7 +72,9 @@ function open(index) {
   work = new Work(chosenModel(), record, records, options, remember);
   one("#which").hidden = false;
   one("#nothing").hidden = true;
-  one("#facts").textContent = `${length(record.sequence)} residues, ${chosenModel().title}`;
+  const { slug, title } = chosenModel();
+  const caution = slug === "esm2-mini" ? ", a small model: to try things out, not to conclude from" : "";
+  one("#facts").textContent = `${length(record.sequence)} residues, ${title}${caution}`;
   const begun = new Set();
   const current = work;
   const bar = tabs("Views", VIEWS, (id) => {

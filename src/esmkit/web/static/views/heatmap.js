@@ -1,4 +1,4 @@
-// The heat map of a mutational scan: 20 residues by positions on a canvas as wide as the window, which scrolls along the protein.
+// The heat map of a mutational scan, 20 residues by positions: a canvas as wide as the window, along the protein.
 import { css, diverging, themed } from "../core/colour.js";
 import { h } from "../core/dom.js";
 import { AXIS, paint, places } from "./heatmap_paint.js";
@@ -7,21 +7,35 @@ import { tip } from "./tip.js";
 
 const NARROWEST = 16;
 const WIDEST = 26;
-const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], PageUp: [-10, 0], PageDown: [10, 0] };
+const STEPS = {
+  ArrowLeft: [-1, 0],
+  ArrowRight: [1, 0],
+  ArrowUp: [0, -1],
+  ArrowDown: [0, 1],
+  PageUp: [-10, 0],
+  PageDown: [10, 0],
+};
 
 /**
  * The map of a `Scan`.
  *
- * `about(at, column)` is the text beside the pointer, `onpick(at, column)` is told what was chosen; column null: the position.
- * `signal` ends its listening. Gives {element, arrange({columns, rows}), refresh(), pick({at, column})}: `columns` are places in the sequence from left to
- * right, `rows` [{column, gap}] from top to bottom, `gap` where a new group begins.
+ * `about(at, column)` is the text beside the pointer, `onpick(at, column)` is told what was chosen; column null: the
+ * position. `signal` ends its listening. Gives {element, arrange({columns, rows}), refresh(), pick({at, column})}:
+ * `columns` are places in the sequence from left to right, `rows` [{column, gap}] from top to bottom, `gap` where a new
+ * group begins.
  */
 export function heatmap(scan, { about, onpick, label, signal }) {
   const canvas = h("canvas", { class: "heatmap-canvas", "aria-hidden": "true" });
   const wide = h("div", { class: "heatmap-wide" }, canvas);
   const scroller = h(
     "div",
-    { class: "scroll heatmap", tabindex: 0, role: "application", "aria-roledescription": "heat map", "aria-label": label },
+    {
+      class: "scroll heatmap",
+      tabindex: 0,
+      role: "application",
+      "aria-roledescription": "heat map",
+      "aria-label": label,
+    },
     wide,
   );
   const small = overview((share) => (scroller.scrollLeft = share * wide.clientWidth - scroller.clientWidth / 2));
@@ -73,7 +87,10 @@ export function heatmap(scan, { about, onpick, label, signal }) {
     const row = places(shown.rows).tops.findIndex((top) => y >= top && y < top + NARROWEST);
     return { index, row: row < 0 ? null : row };
   }
-  const meant = ({ index, row }) => ({ at: shown.columns[index], column: row === null ? null : shown.rows[row].column });
+  const meant = ({ index, row }) => ({
+    at: shown.columns[index],
+    column: row === null ? null : shown.rows[row].column,
+  });
   function choose(place) {
     const { at, column } = meant(place);
     if (scan.scores[at]) onpick(at, column);
@@ -81,7 +98,8 @@ export function heatmap(scan, { about, onpick, label, signal }) {
   function reveal(index) {
     const left = index * shown.cell;
     const room = scroller.clientWidth - AXIS;
-    if (left < scroller.scrollLeft || left + shown.cell > scroller.scrollLeft + room) scroller.scrollLeft = left - room / 2;
+    if (left < scroller.scrollLeft || left + shown.cell > scroller.scrollLeft + room)
+      scroller.scrollLeft = left - room / 2;
   }
   function move(event) {
     const step = STEPS[event.key];
@@ -136,11 +154,21 @@ export function heatmap(scan, { about, onpick, label, signal }) {
     draw();
   });
   document.addEventListener("themechange", refresh, { signal });
-  new ResizeObserver(() => refresh()).observe(scroller);
+  let width = 0;
+  new ResizeObserver(() => {
+    refresh();
+    if (!width && scroller.clientWidth && shown.chosen) reveal(shown.columns.indexOf(shown.chosen.at)); // chosen elsewhere
+    width = scroller.clientWidth;
+  }).observe(scroller);
   return { element, arrange, refresh, pick };
 }
 
 const theme = () => ({
-  ink: themed("--ink"), muted: themed("--muted"), line: themed("--line"), none: themed("--raised"),
-  accent: themed("--accent"), onAccent: themed("--on-accent"), surface: themed("--surface"),
+  ink: themed("--ink"),
+  muted: themed("--muted"),
+  line: themed("--line"),
+  none: themed("--raised"),
+  accent: themed("--accent"),
+  onAccent: themed("--on-accent"),
+  surface: themed("--surface"),
 });

@@ -4,17 +4,25 @@ import { h } from "../core/dom.js";
 
 const HEIGHT = 48;
 
-/** `onmove(share)` is told how far along the protein somebody pointed. For the pointer alone; keys move the map itself. */
+/** `onmove(share)` is told how far along the protein somebody pointed. For pointers; keys move the map itself. */
 export function overview(onmove) {
   const canvas = h("canvas", { class: "overview-canvas", width: 1, height: 20 });
   const frameBox = h("div", { class: "overview-frame" });
-  const element = h("div", { class: "overview", "aria-hidden": "true", hidden: true, style: { height: `${HEIGHT}px` } }, canvas, frameBox);
+  const element = h(
+    "div",
+    { class: "overview", "aria-hidden": "true", hidden: true, style: { height: `${HEIGHT}px` } },
+    canvas,
+    frameBox,
+  );
 
   function fill(scan, { columns, rows }, colour) {
     canvas.width = scan.length;
     const context = canvas.getContext("2d");
     const image = context.createImageData(scan.length, 20);
-    const none = themed("--raised").match(/[\d.]+/g).slice(0, 3).map(Number);
+    const none = themed("--raised")
+      .match(/[\d.]+/g)
+      .slice(0, 3)
+      .map(Number);
     columns.forEach((at, x) => {
       const scores = scan.scores[at];
       rows.forEach(({ column }, y) => {

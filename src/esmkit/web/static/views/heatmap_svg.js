@@ -22,9 +22,13 @@ export function heatmapSvg(scan, { columns, rows }, { title, note }) {
   const height = 30 + lines * lineHeight + 56;
   const limit = scan.limit();
   const scale = diverging(limit);
-  const colour = (score) => css(scale(score)).replace(/rgb\((\d+) (\d+) (\d+)\)/, "rgb($1,$2,$3)"); // the old form, for all programs
+  const colour = (score) => css(scale(score)).replaceAll(" ", ","); // the old form of rgb(), for all programs
   const parts = columns.flatMap((at, index) =>
-    column(scan, rows, at, { x: LEFT + (index % perLine) * CELL, y: 30 + Math.floor(index / perLine) * lineHeight + HEAD, colour }),
+    column(scan, rows, at, {
+      x: LEFT + (index % perLine) * CELL,
+      y: 30 + Math.floor(index / perLine) * lineHeight + HEAD,
+      colour,
+    }),
   );
   for (let line = 0; line < lines; line += 1) parts.push(...letters(rows, 30 + line * lineHeight + HEAD));
   return svg(
@@ -41,16 +45,31 @@ export function heatmapSvg(scan, { columns, rows }, { title, note }) {
 function column(scan, rows, at, { x, y, colour }) {
   const scores = scan.scores[at];
   const parts = [text(scan.sequence[at], x + CELL / 2, y - 4, { "font-weight": "bold" })];
-  parts.push(svg("text", { transform: `translate(${x + CELL / 2 + 2.5} ${y - 14}) rotate(-90)`, "font-size": 7, fill: "#55636f" }, at + 1));
+  parts.push(
+    svg(
+      "text",
+      { transform: `translate(${x + CELL / 2 + 2.5} ${y - 14}) rotate(-90)`, "font-size": 7, fill: "#55636f" },
+      at + 1,
+    ),
+  );
   let top = y;
   for (const row of rows) {
     top += row.gap ? GAP : 0;
-    parts.push(svg("rect", { x, y: top, width: CELL - 0.6, height: CELL - 0.6, fill: scores ? colour(scores[row.column]) : "#e8ebee" }));
+    parts.push(
+      svg("rect", {
+        x,
+        y: top,
+        width: CELL - 0.6,
+        height: CELL - 0.6,
+        fill: scores ? colour(scores[row.column]) : "#e8ebee",
+      }),
+    );
     if (row.column === scan.own(at)) parts.push(svg("circle", { cx: x + CELL / 2, cy: top + CELL / 2, r: 2 }));
     top += CELL;
   }
   const mean = scan.mean(at);
-  if (mean !== null) parts.push(svg("rect", { x, y: top + 8, width: CELL - 0.6, height: CELL - 0.6, fill: colour(mean) }));
+  if (mean !== null)
+    parts.push(svg("rect", { x, y: top + 8, width: CELL - 0.6, height: CELL - 0.6, fill: colour(mean) }));
   return parts;
 }
 

@@ -13,7 +13,7 @@ const TOPS = [0.1, 0.25, 0.5, 1, 1.5, 2, 3, 4.4];
 const MOST_BITS = Math.log2(20);
 
 /**
- * An SVG element of `columns`, [{label, probabilities}] in the order of VOCABULARY, in lines that are `width` px wide at most.
+ * An SVG element of `columns`, [{label, probabilities}] in the order of VOCABULARY, in lines at most `width` px wide.
  * `mode` is "bits": probability times information, log2(20) - entropy; or "probability".
  */
 export function logo(columns, { mode, width, title }) {
@@ -26,12 +26,20 @@ export function logo(columns, { mode, width, title }) {
   const perLine = Math.max(5, Math.floor((width - LEFT - 10) / COLUMN));
   const lines = Math.ceil(columns.length / perLine);
   const lineHeight = HEAD + HEIGHT + FOOT;
-  const size = { width: LEFT + Math.min(perLine, Math.max(columns.length, 5)) * COLUMN + 10, height: lines * lineHeight };
+  const size = {
+    width: LEFT + Math.min(perLine, Math.max(columns.length, 5)) * COLUMN + 10,
+    height: lines * lineHeight,
+  };
   return svg(
     "svg",
     {
-      viewBox: `0 0 ${size.width} ${size.height}`, ...size, role: "img", "aria-label": title,
-      "font-family": "DejaVu Sans Mono, Menlo, Consolas, monospace", "font-size": 11, fill: "#17212b",
+      viewBox: `0 0 ${size.width} ${size.height}`,
+      ...size,
+      role: "img",
+      "aria-label": title,
+      "font-family": "DejaVu Sans Mono, Menlo, Consolas, monospace",
+      "font-size": 11,
+      fill: "#17212b",
     },
     svg("rect", { ...size, fill: "#ffffff", rx: 6 }),
     ...Array.from({ length: lines }, (_, line) => axis(line * lineHeight + HEAD, top, mode)).flat(),
@@ -51,8 +59,15 @@ function stack(label, heights, { x, y }, top) {
     const height = (heights[column] / top) * HEIGHT;
     if (height >= SMALLEST * HEIGHT) {
       const letter = VOCABULARY[column];
-      const scale = `translate(${x + 2} ${(bottom - height).toFixed(2)}) scale(${(COLUMN - 4) / 100} ${(height / 100).toFixed(4)})`;
-      parts.push(svg("path", { d: LETTERS[letter], fill: COLOURS[letter], transform: scale }, svg("title", {}, `${letter} at ${label}`)));
+      const size = `scale(${(COLUMN - 4) / 100} ${(height / 100).toFixed(4)})`;
+      const transform = `translate(${x + 2} ${(bottom - height).toFixed(2)}) ${size}`;
+      parts.push(
+        svg(
+          "path",
+          { d: LETTERS[letter], fill: COLOURS[letter], transform },
+          svg("title", {}, `${letter} at ${label}`),
+        ),
+      );
     }
     bottom -= height;
   }
@@ -62,11 +77,18 @@ function stack(label, heights, { x, y }, top) {
 function axis(y, top, mode) {
   const ticks = [0, top / 2, top].map((value) => {
     const at = y + HEIGHT - (value / top) * HEIGHT;
-    return [svg("line", { x1: LEFT - 6, x2: LEFT - 2, y1: at, y2: at, stroke: "#55636f" }), svg("text", { x: LEFT - 9, y: at + 4, "text-anchor": "end", "font-size": 10 }, Number(value.toFixed(3)))];
+    return [
+      svg("line", { x1: LEFT - 6, x2: LEFT - 2, y1: at, y2: at, stroke: "#55636f" }),
+      svg("text", { x: LEFT - 9, y: at + 4, "text-anchor": "end", "font-size": 10 }, Number(value.toFixed(3))),
+    ];
   });
   return [
     ...ticks.flat(),
     svg("line", { x1: LEFT - 2, x2: LEFT - 2, y1: y, y2: y + HEIGHT, stroke: "#55636f" }),
-    svg("text", { transform: `translate(10 ${y + HEIGHT / 2}) rotate(-90)`, "text-anchor": "middle", "font-size": 10 }, mode === "bits" ? "bits" : "probability"),
+    svg(
+      "text",
+      { transform: `translate(10 ${y + HEIGHT / 2}) rotate(-90)`, "text-anchor": "middle", "font-size": 10 },
+      mode === "bits" ? "bits" : "probability",
+    ),
   ];
 }

@@ -1,4 +1,4 @@
-// A sequence in blocks of ten of which residues can be chosen: clicks, shift-clicks for stretches, arrow keys and space.
+// A sequence in blocks of ten; residues are chosen by clicks, shift-clicks for stretches, or arrow keys and space.
 import { h } from "../core/dom.js";
 
 const BLOCK = 10;
@@ -9,16 +9,35 @@ const BLOCK = 10;
  */
 export function picker(letters, { label, ontoggle, onstretch }) {
   const options = letters.map((letter, at) =>
-    h("span", { role: "option", "aria-label": `${letter}${at + 1}`, "aria-selected": "false", tabindex: at ? -1 : 0, data: { at } }, letter),
+    h(
+      "span",
+      {
+        role: "option",
+        "aria-label": `${letter}${at + 1}`,
+        "aria-selected": "false",
+        tabindex: at ? -1 : 0,
+        data: { at },
+      },
+      letter,
+    ),
   );
   const blocks = [];
   for (let start = 0; start < letters.length; start += BLOCK) {
     const inside = options.slice(start, start + BLOCK);
     blocks.push(
-      h("div", { class: "block", role: "group", "aria-label": `${start + 1} to ${start + inside.length}` }, h("span", { class: "number", "aria-hidden": "true" }, start + 1), inside),
+      h(
+        "div",
+        { class: "block", role: "group", "aria-label": `${start + 1} to ${start + inside.length}` },
+        h("span", { class: "number", "aria-hidden": "true" }, start + 1),
+        inside,
+      ),
     );
   }
-  const element = h("div", { class: "picker", role: "listbox", "aria-multiselectable": "true", "aria-label": label }, blocks);
+  const element = h(
+    "div",
+    { class: "picker", role: "listbox", "aria-multiselectable": "true", "aria-label": label },
+    blocks,
+  );
   let here = 0;
 
   function go(at) {
@@ -33,7 +52,14 @@ export function picker(letters, { label, ontoggle, onstretch }) {
     return BLOCK * (inLine < 0 ? blocks.length : inLine);
   }
   function key(event) {
-    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -perLine(), ArrowDown: perLine(), Home: -here, End: options.length - 1 - here };
+    const steps = {
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowUp: -perLine(),
+      ArrowDown: perLine(),
+      Home: -here,
+      End: options.length - 1 - here,
+    };
     if (event.key === " " || event.key === "Enter") ontoggle(here);
     else if (event.key in steps) {
       const before = here;

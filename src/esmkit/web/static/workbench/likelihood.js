@@ -16,7 +16,9 @@ const MODES = [
 ];
 const ABOUT = {
   logProb: "Bars hang from 0, the longer the less likely. Orange: the model finds another residue more likely.",
-  entropy: "Bars rise from 0, certain, to at most 4.32 bits, all 20 amino acids alike. Orange: the model finds another residue more likely.",
+  entropy:
+    "Bars rise from 0, certain, to at most 4.32 bits, all 20 amino acids alike. " +
+    "Orange: the model finds another residue more likely.",
 };
 
 async function show(panel, work) {
@@ -29,7 +31,9 @@ async function show(panel, work) {
   const readout = h("p", { class: "readout", "aria-live": "polite" });
   const tell = () => {
     const row = rows[work.selection.chosen];
-    readout.textContent = row ? `${row.residue}${row.position}: ${about(row)}` : "Choose a residue to read its numbers.";
+    readout.textContent = row
+      ? `${row.residue}${row.position}: ${about(row)}`
+      : "Choose a residue to read its numbers.";
   };
   let mode = work.option("track", "logProb") === "entropy" ? "entropy" : "logProb";
   const draw = () => {
@@ -52,8 +56,16 @@ async function show(panel, work) {
         actions(work, rows, picture),
       ),
       summary(scored),
-      picture, readout, legend,
-      h("p", { class: "hint" }, "One pass over the whole protein, nothing masked: the model sees the residue that it judges, so values are higher than masked ones, and their sum is no true likelihood. Compare proteins of one length by it; for single residues, Mutations is the better question."),
+      picture,
+      readout,
+      legend,
+      h(
+        "p",
+        { class: "hint" },
+        "One pass over the whole protein, nothing masked: the model sees the residue that it judges, so values are " +
+          "higher than masked ones, and their sum is no true likelihood. Compare proteins of one length by it; " +
+          "for single residues, Mutations is the better question.",
+      ),
       h("div", { class: "columns likelihood-lists" }, lowest(work, scored), everything(work, rows)),
     ),
   );
@@ -66,7 +78,8 @@ function perResidue(sequence, logs, vocabulary) {
     const own = vocabulary.indexOf(residue);
     const best = logs[at].indexOf(Math.max(...logs[at]));
     return {
-      position: at + 1, residue,
+      position: at + 1,
+      residue,
       logProb: own < 0 ? null : logs[at][own],
       best: vocabulary[best],
       bestLogProb: logs[at][best],
@@ -76,15 +89,24 @@ function perResidue(sequence, logs, vocabulary) {
 }
 
 function about(row) {
-  const own = row.logProb === null ? "not one of the 20 amino acids, no probability" : `ln p ${signed(row.logProb)}, p ${probability(Math.exp(row.logProb))}`;
-  return `${own}; most likely ${row.best}, p ${probability(Math.exp(row.bestLogProb))}; entropy ${row.entropy.toFixed(2)} bit`;
+  const own =
+    row.logProb === null
+      ? "not one of the 20 amino acids, no probability"
+      : `ln p ${signed(row.logProb)}, p ${probability(Math.exp(row.logProb))}`;
+  const best = `most likely ${row.best}, p ${probability(Math.exp(row.bestLogProb))}`;
+  return `${own}; ${best}; entropy ${row.entropy.toFixed(2)} bit`;
 }
 
 function drawn(work, rows, mode) {
   const isEntropy = mode === "entropy";
   const lowest = Math.min(-1, ...rows.map((row) => row.logProb ?? 0));
   return track(
-    rows.map((row) => ({ label: `${row.residue}${row.position}`, value: row[mode], note: about(row), flag: row.best !== row.residue })),
+    rows.map((row) => ({
+      label: `${row.residue}${row.position}`,
+      value: row[mode],
+      note: about(row),
+      flag: row.best !== row.residue,
+    })),
     {
       title: `${isEntropy ? "Entropy" : "Log-probability"} of every residue of ${work.record.id}`,
       unit: isEntropy ? "bits" : "ln p",
@@ -102,9 +124,12 @@ function summary(scored) {
   return h(
     "dl",
     { class: "facts" },
-    h("dt", {}, "Sum of ln p"), h("dd", {}, `${signed(total)} over ${scored.length} residues (log_prob)`),
-    h("dt", {}, "Mean"), h("dd", {}, `${signed(mean, 3)} per residue: a probability of ${probability(Math.exp(mean))} (geometric mean)`),
-    h("dt", {}, "Prefers another"), h("dd", {}, `at ${others} of ${scored.length} positions`),
+    h("dt", {}, "Sum of ln p"),
+    h("dd", {}, `${signed(total)} over ${scored.length} residues (log_prob)`),
+    h("dt", {}, "Mean"),
+    h("dd", {}, `${signed(mean, 3)} per residue: a probability of ${probability(Math.exp(mean))} (geometric mean)`),
+    h("dt", {}, "Prefers another"),
+    h("dd", {}, `at ${others} of ${scored.length} positions`),
   );
 }
 
@@ -117,7 +142,10 @@ function lowest(work, scored) {
     table(
       ["Residue", "ln p", "p", "Most likely"],
       rows.map((row) => [
-        link(work, row), signed(row.logProb), probability(Math.exp(row.logProb)), `${row.best} ${probability(Math.exp(row.bestLogProb))}`,
+        link(work, row),
+        signed(row.logProb),
+        probability(Math.exp(row.logProb)),
+        `${row.best} ${probability(Math.exp(row.bestLogProb))}`,
       ]),
     ),
   );
@@ -133,21 +161,48 @@ function everything(work, rows) {
       { class: "scroll list-scroll", tabindex: 0, role: "region", "aria-label": "All residues" },
       table(
         ["Residue", "ln p", "Most likely", "Entropy, bit"],
-        rows.map((row) => [link(work, row), row.logProb === null ? "–" : signed(row.logProb), row.best, row.entropy.toFixed(2)]),
+        rows.map((row) => [
+          link(work, row),
+          row.logProb === null ? "–" : signed(row.logProb),
+          row.best,
+          row.entropy.toFixed(2),
+        ]),
       ),
     ),
   );
 }
 
 const link = (work, { residue, position }) =>
-  h("button", { type: "button", class: "ghost mono cell-link", onclick: () => work.selection.choose(position - 1) }, `${residue}${position}`);
+  h(
+    "button",
+    { type: "button", class: "ghost mono cell-link", onclick: () => work.selection.choose(position - 1) },
+    `${residue}${position}`,
+  );
 
 function table(heads, rows) {
   return h(
     "table",
     {},
-    h("thead", {}, h("tr", {}, heads.map((text, at) => h("th", { scope: "col", class: at ? "number" : "" }, text)))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, at) => h("td", { class: at ? "number" : "mono" }, cell))))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        heads.map((text, at) => h("th", { scope: "col", class: at ? "number" : "" }, text)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      rows.map((row) =>
+        h(
+          "tr",
+          {},
+          row.map((cell, at) => h("td", { class: at ? "number" : "mono" }, cell)),
+        ),
+      ),
+    ),
   );
 }
 
@@ -172,7 +227,12 @@ function actions(work, rows, picture) {
     h("button", { type: "button", onclick: () => download(`${name}.svg`, svgText(drawing()), "image/svg+xml") }, "SVG"),
     codeButton(() => ({
       curl: curl(work.model.slug, "log_prob", items),
-      "Python (esmkit)": `import esmkit\n\nmodel = esmkit.load("${work.model.slug}")\nprint(model.log_prob("${work.sequence}"))`,
+      "Python (esmkit)": [
+        "import esmkit",
+        "",
+        `model = esmkit.load("${work.model.slug}")`,
+        `print(model.log_prob("${work.sequence}"))`,
+      ].join("\n"),
       "Python (biolmai)": biolmai(work.model.slug, "log_prob", items),
       CLI: `esmkit likelihood --sequence ${work.sequence} --model ${work.model.slug} --method log_prob`,
     })),

@@ -31,8 +31,12 @@ async function show(panel, work) {
     choose.show(masks.chosen, work.selection.chosen);
     const count = masks.chosen.size;
     button.disabled = count === 0;
-    const stale = predicted && predicted.sequence !== masks.sequence ? " The masks have changed since the prediction below." : "";
-    facts.textContent = count ? `${count} of ${letters.length} masked: ${short(rangesText(masks.places.map((at) => at + 1)).replaceAll(",", ", "))}.${stale}` : `No residue is masked.${stale}`;
+    const where = rangesText(masks.places.map((at) => at + 1)).replaceAll(",", ", ");
+    const stale =
+      predicted && predicted.sequence !== masks.sequence ? " The masks have changed since the prediction below." : "";
+    facts.textContent = count
+      ? `${count} of ${letters.length} masked: ${short(where)}.${stale}`
+      : `No residue is masked.${stale}`;
   }
   async function run() {
     running?.abort();
@@ -55,13 +59,26 @@ async function show(panel, work) {
     h(
       "div",
       { class: "stack masked" },
-      h("p", { class: "hint" }, "Click residues to hide them (shift-click for a stretch), then predict. All masks of a sequence are predicted in one pass, each without knowing the others; every mask changes all numbers a little."),
+      h(
+        "p",
+        { class: "hint" },
+        "Click residues to hide them (shift-click for a stretch), then predict. All masks of a sequence are " +
+          "predicted in one pass, each without knowing the others; every mask changes all numbers a little.",
+      ),
       h("div", { class: "scroll picker-box" }, choose.element),
       h("div", { class: "row spread" }, tools(masks, letters, problem), h("div", { class: "row" }, button)),
-      facts, problem, found,
+      facts,
+      problem,
+      found,
     ),
   );
-  found.replaceChildren(h("div", { class: "empty" }, h("p", {}, "The prediction appears here: a logo, and a table with the probabilities.")));
+  found.replaceChildren(
+    h(
+      "div",
+      { class: "empty" },
+      h("p", {}, "The prediction appears here: a logo, and a table with the probabilities."),
+    ),
+  );
   update();
   if (masks.chosen.size) await run();
 }

@@ -14,7 +14,12 @@ export function results(work, predicted) {
   let mode = work.option("logo", "probability") === "bits" ? "bits" : "probability";
   let drawnFor = 0;
   const columns = predicted.rows.map(({ at, own, probabilities }) => ({ label: `${own}${at + 1}`, probabilities }));
-  const drawn = (width) => logo(columns, { mode, width, title: `Logo of ${columns.length} masked positions of ${work.record.id}; the table below has the numbers` });
+  const drawn = (width) =>
+    logo(columns, {
+      mode,
+      width,
+      title: `Logo of ${columns.length} masked positions of ${work.record.id}; the table below has the numbers`,
+    });
   function draw() {
     const width = box.clientWidth;
     if (!width || width === drawnFor) return;
@@ -24,10 +29,17 @@ export function results(work, predicted) {
   new ResizeObserver(draw).observe(box);
   const known = predicted.rows.filter(({ recovered }) => recovered !== null);
   const right = known.filter(({ recovered }) => recovered).length;
-  const summary = known.length ? `The most probable residue is the original at ${right} of ${known.length} masked positions (${Math.round((100 * right) / known.length)} %).` : "None of the masked residues is one of the 20 amino acids.";
+  const share = Math.round((100 * right) / known.length);
+  const summary = known.length
+    ? `The most probable residue is the original at ${right} of ${known.length} masked positions (${share} %).`
+    : "None of the masked residues is one of the 20 amino acids.";
   const letters = [
     { id: "probability", title: "Probability", about: "Letters as high as their probability" },
-    { id: "bits", title: "Information", about: "Probability times the information of the position, log2(20) − entropy" },
+    {
+      id: "bits",
+      title: "Information",
+      about: "Probability times the information of the position, log2(20) − entropy",
+    },
   ];
   return [
     h("p", { class: "masked-summary" }, summary),
@@ -43,7 +55,11 @@ export function results(work, predicted) {
       actions(work, predicted, () => drawn(1100)),
     ),
     box,
-    h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Prediction as a table" }, table(work, predicted)),
+    h(
+      "div",
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Prediction as a table" },
+      table(work, predicted),
+    ),
   ];
 }
 
@@ -52,20 +68,44 @@ function table(work, { rows }) {
   return h(
     "table",
     { class: "masked-table" },
-    h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))),
-    h("tbody", {}, rows.map((row) => line(work, row))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        heads.map((text) => h("th", { scope: "col" }, text)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      rows.map((row) => line(work, row)),
+    ),
   );
 }
 
 function line(work, { at, own, probabilities, order, ownProbability, recovered, entropy }) {
-  const best = order.slice(0, TOP).map((column) =>
-    h("span", { class: VOCABULARY[column] === own ? "guess own" : "guess" }, h("b", {}, VOCABULARY[column]), ` ${probability(probabilities[column])}`),
-  );
-  const verdict = recovered === null ? "–" : h("span", { class: recovered ? "badge good" : "badge" }, recovered ? "yes" : "no");
+  const best = order
+    .slice(0, TOP)
+    .map((column) =>
+      h(
+        "span",
+        { class: VOCABULARY[column] === own ? "guess own" : "guess" },
+        h("b", {}, VOCABULARY[column]),
+        ` ${probability(probabilities[column])}`,
+      ),
+    );
+  const verdict =
+    recovered === null ? "–" : h("span", { class: recovered ? "badge good" : "badge" }, recovered ? "yes" : "no");
   return h(
     "tr",
     {},
-    h("td", {}, h("button", { type: "button", class: "ghost mono cell-link", onclick: () => work.selection.choose(at) }, at + 1)),
+    h(
+      "td",
+      {},
+      h("button", { type: "button", class: "ghost mono cell-link", onclick: () => work.selection.choose(at) }, at + 1),
+    ),
     h("td", { class: "mono" }, own),
     h("td", { class: "guesses mono" }, best),
     h("td", { class: "mono" }, ownProbability === null ? "not defined" : probability(ownProbability)),
@@ -88,7 +128,9 @@ function actions(work, predicted, picture) {
     "div",
     { class: "row" },
     button("CSV", () => download(`${name}.csv`, csv(asTable(predicted)), "text/csv")),
-    button("JSON", () => download(`${name}.json`, JSON.stringify(asObject(work, predicted), null, 2), "application/json")),
+    button("JSON", () =>
+      download(`${name}.json`, JSON.stringify(asObject(work, predicted), null, 2), "application/json"),
+    ),
     button("PNG", png),
     button("SVG", () => download(`${name}.svg`, svgText(picture()), "image/svg+xml")),
     codeButton(() => snippets(work.model.slug, predicted.sequence)),
@@ -96,11 +138,27 @@ function actions(work, predicted, picture) {
 }
 
 function asTable({ rows }) {
-  const heads = ["position", "original", "predicted", "probability", "original_probability", "recovered", "entropy_bits", ...VOCABULARY.map((letter) => `p_${letter}`)];
+  const heads = [
+    "position",
+    "original",
+    "predicted",
+    "probability",
+    "original_probability",
+    "recovered",
+    "entropy_bits",
+    ...VOCABULARY.map((letter) => `p_${letter}`),
+  ];
   return [
     heads,
     ...rows.map((row) => [
-      row.at + 1, row.own, VOCABULARY[row.order[0]], row.probabilities[row.order[0]], row.ownProbability, row.recovered, row.entropy, ...row.probabilities,
+      row.at + 1,
+      row.own,
+      VOCABULARY[row.order[0]],
+      row.probabilities[row.order[0]],
+      row.ownProbability,
+      row.recovered,
+      row.entropy,
+      ...row.probabilities,
     ]),
   ];
 }
@@ -122,7 +180,14 @@ function snippets(slug, sequence) {
   const items = [{ sequence }];
   return {
     curl: curl(slug, "predict", items),
-    "Python (esmkit)": `import esmkit\n\nmodel = esmkit.load("${slug}")\nprediction = model.predict_masked("${sequence}", top_k=5)\nfor position, residues, probabilities in zip(prediction.positions, prediction.residues, prediction.probabilities):\n    print(position, residues, probabilities.round(3))`,
+    "Python (esmkit)": [
+      "import esmkit",
+      "",
+      `model = esmkit.load("${slug}")`,
+      `found = model.predict_masked("${sequence}", top_k=5)`,
+      "for position, residues, probabilities in zip(found.positions, found.residues, found.probabilities):",
+      "    print(position, residues, probabilities.round(3))",
+    ].join("\n"),
     "Python (biolmai)": biolmai(slug, "predict", items),
     CLI: `esmkit predict --sequence '${sequence}' --model ${slug} --top-k 5`,
   };

@@ -8,18 +8,36 @@ const COUNTS = [10, 25, 100];
 /** {element, update()}; rows can be chosen. */
 export function lists(scan, onpick) {
   let kind = "best";
-  const count = h("select", { "aria-label": "Rows", onchange: update }, COUNTS.map((number) => h("option", { value: number }, `${number} rows`)));
-  const body = h("div", { class: "scroll list-scroll", tabindex: 0, role: "region", "aria-label": "Substitutions as a table" });
+  const count = h(
+    "select",
+    { "aria-label": "Rows", onchange: update },
+    COUNTS.map((number) => h("option", { value: number }, `${number} rows`)),
+  );
+  const body = h("div", {
+    class: "scroll list-scroll",
+    tabindex: 0,
+    role: "region",
+    "aria-label": "Substitutions as a table",
+  });
   const element = h(
     "section",
     { class: "stack" },
     h(
       "div",
       { class: "row spread" },
-      choices("Table", [{ id: "best", title: "Best" }, { id: "worst", title: "Worst" }, { id: "positions", title: "Positions" }], kind, (id) => {
-        kind = id;
-        update();
-      }),
+      choices(
+        "Table",
+        [
+          { id: "best", title: "Best" },
+          { id: "worst", title: "Worst" },
+          { id: "positions", title: "Positions" },
+        ],
+        kind,
+        (id) => {
+          kind = id;
+          update();
+        },
+      ),
       count,
     ),
     body,
@@ -45,7 +63,10 @@ export function lists(scan, onpick) {
     return table(
       ["Rank", "Substitution", "Score", "Mean here"],
       rows.map(({ at, column, score }) => [
-        scan.rank(score).toLocaleString("en"), link(scan.name(at, column), at, column), signed(score, 3), signed(scan.mean(at)),
+        scan.rank(score).toLocaleString("en"),
+        link(scan.name(at, column), at, column),
+        signed(score, 3),
+        signed(scan.mean(at)),
       ]),
     );
   }
@@ -53,12 +74,18 @@ export function lists(scan, onpick) {
     const all = scan.scores.flatMap((row, at) => (row ? [scan.position(at)] : [])).sort((a, b) => a.mean - b.mean);
     return table(
       ["Position", "Mean", "Best here", "Entropy, bit"],
-      all.slice(0, Number(count.value)).map(({ at, mean, best, entropy }) => [
-        link(`${scan.sequence[at]}${at + 1}`, at, null), signed(mean, 3), link(`${scan.name(at, best.column)} ${signed(best.score)}`, at, best.column), entropy.toFixed(2),
-      ]),
+      all
+        .slice(0, Number(count.value))
+        .map(({ at, mean, best, entropy }) => [
+          link(`${scan.sequence[at]}${at + 1}`, at, null),
+          signed(mean, 3),
+          link(`${scan.name(at, best.column)} ${signed(best.score)}`, at, best.column),
+          entropy.toFixed(2),
+        ]),
     );
   }
-  const link = (text, at, column) => h("button", { type: "button", class: "ghost mono cell-link", onclick: () => onpick(at, column) }, text);
+  const link = (text, at, column) =>
+    h("button", { type: "button", class: "ghost mono cell-link", onclick: () => onpick(at, column) }, text);
   return { element, update };
 }
 
@@ -67,7 +94,27 @@ function table(heads, rows) {
   return h(
     "table",
     {},
-    h("thead", {}, h("tr", {}, heads.map((text, at) => h("th", { scope: "col", class: rows.length ? kind(rows[0][at]) : "" }, text)))),
-    h("tbody", {}, rows.length ? rows.map((row) => h("tr", {}, row.map((cell) => h("td", { class: kind(cell) }, cell)))) : h("tr", {}, h("td", { colspan: heads.length, class: "muted" }, "Nothing computed yet."))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        heads.map((text, at) => h("th", { scope: "col", class: rows.length ? kind(rows[0][at]) : "" }, text)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      rows.length
+        ? rows.map((row) =>
+            h(
+              "tr",
+              {},
+              row.map((cell) => h("td", { class: kind(cell) }, cell)),
+            ),
+          )
+        : h("tr", {}, h("td", { colspan: heads.length, class: "muted" }, "Nothing computed yet.")),
+    ),
   );
 }

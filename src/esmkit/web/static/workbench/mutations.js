@@ -1,12 +1,10 @@
 // What every single substitution would do, by the model: a heat map that fills as it is computed.
 import { choices } from "../core/choices.js";
-import { codeButton, curl } from "../core/code.js";
 import { css, diverging } from "../core/colour.js";
-import { h, notify } from "../core/dom.js";
+import { h } from "../core/dom.js";
 import { KINDS, VOCABULARY, signed } from "../core/residues.js";
-import { csv, download, pngOfSvg, svgText } from "../core/save.js";
 import { heatmap } from "../views/heatmap.js";
-import { heatmapSvg } from "../views/heatmap_svg.js";
+import { actions } from "./mutation_files.js";
 import { lists } from "./mutation_lists.js";
 import { METHODS, Scan } from "./scan.js";
 import { details } from "./substitution.js";
@@ -18,14 +16,20 @@ const ORDERS = [
   { id: "sensitive", title: "Most sensitive", about: "Lowest mean over the 19 substitutions first" },
   { id: "best", title: "Best substitution", about: "Highest single score first" },
 ];
-const ROWS = [{ id: "kinds", title: "By kind" }, { id: "letters", title: "A–Z" }];
+const ROWS = [
+  { id: "kinds", title: "By kind" },
+  { id: "letters", title: "A–Z" },
+];
 const ABOUT = {
-  masked_marginal: "Each position is hidden behind a mask in turn; the score compares how likely the model finds both residues there.",
+  masked_marginal:
+    "Each position is hidden behind a mask in turn; the score compares how likely the model finds both residues there.",
   wt_marginal: "One pass over the whole protein, nothing masked: quick, but the model sees the residue that it judges.",
 };
 
 async function show(panel, work) {
-  const odd = [...work.sequence].flatMap((residue, at) => (VOCABULARY.includes(residue) ? [] : [`${residue}${at + 1}`]));
+  const odd = [...work.sequence].flatMap((residue, at) =>
+    VOCABULARY.includes(residue) ? [] : [`${residue}${at + 1}`],
+  );
   if (odd.length) {
     panel.replaceChildren(refusal(odd));
     return;
@@ -47,9 +51,10 @@ async function show(panel, work) {
   };
   const wanted = work.option("method");
   const scan = open(Object.hasOwn(METHODS, wanted) ? wanted : "masked_marginal");
-  if (scan.state === "running") await new Promise((resolve) => {
-    scan.addEventListener("progress", () => scan.state !== "running" && resolve());
-  });
+  if (scan.state === "running")
+    await new Promise((resolve) => {
+      scan.addEventListener("progress", () => scan.state !== "running" && resolve());
+    });
 }
 
 /** The API would say the same; here all places are named at once. */
@@ -59,13 +64,19 @@ function refusal(odd) {
     "div",
     { class: "empty" },
     h("p", {}, h("b", {}, `This protein has residues that are none of the 20 amino acids: ${shown}.`)),
-    h("p", {}, "A score compares with the residue that is there, and these have no probability. Replace them in the sequence; or see Masked prediction, which takes X, B, Z, U and O."),
+    h(
+      "p",
+      {},
+      "A score compares with the residue that is there, and these have no probability. Replace them in the sequence; " +
+        "or see Masked prediction, which takes X, B, Z, U and O.",
+    ),
   );
 }
 
 /** Listens as long as `signal` lasts. */
 function scanned(work, scan, { onmethod, signal }) {
-  const known = (name, entries) => (entries.find(({ id }) => id === work.option(name)) ?? entries[0]).id; // a link may hold anything
+  // A link may hold anything.
+  const known = (name, entries) => (entries.find(({ id }) => id === work.option(name)) ?? entries[0]).id;
   const chosen = { order: known("order", ORDERS), rows: known("rows", ROWS) };
   const panel = details(work, scan, (at, column) => pick(at, column));
   const map = heatmap(scan, {
@@ -106,13 +117,24 @@ function scanned(work, scan, { onmethod, signal }) {
     h(
       "div",
       { class: "row controls" },
-      choices("Method", Object.entries(METHODS).map(([id, title]) => ({ id, title, about: ABOUT[id] })), scan.method, onmethod),
+      choices(
+        "Method",
+        Object.entries(METHODS).map(([id, title]) => ({ id, title, about: ABOUT[id] })),
+        scan.method,
+        onmethod,
+      ),
       choices("Amino acids", ROWS, chosen.rows, set("rows")),
       choices("Positions", ORDERS, chosen.order, set("order")),
     ),
     h("div", { class: "row spread" }, progress.element, actions(work, scan, arrangement)),
-    map.element, scale.element,
-    h("p", { class: "hint" }, `${ABOUT[scan.method]} Score = ln p(new) − ln p(wild type); dots are the wild type, bars below the mean of a position. A model's expectation, not a measurement.`),
+    map.element,
+    scale.element,
+    h(
+      "p",
+      { class: "hint" },
+      `${ABOUT[scan.method]} Score = ln p(new) − ln p(wild type); dots are the wild type, bars below the mean of a ` +
+        "position. A model's expectation, not a measurement.",
+    ),
     h("div", { class: "columns" }, panel.element, tables.element),
   );
   update();
@@ -141,7 +163,8 @@ function about(scan, at, column) {
   if (column === scan.own(at)) return `${place}: the wild type, 0`;
   const score = scan.scores[at][column];
   const total = scan.total.toLocaleString("en");
-  return `${scan.name(at, column)}  ${signed(score)}  (rank ${scan.rank(score).toLocaleString("en")} of ${total}${scan.state === "done" ? "" : " so far"})`;
+  const rank = `rank ${scan.rank(score).toLocaleString("en")} of ${total}${scan.state === "done" ? "" : " so far"}`;
+  return `${scan.name(at, column)}  ${signed(score)}  (${rank})`;
 }
 
 /** Places from left to right; those without scores stay at the end. */
@@ -150,13 +173,16 @@ function columnsOf(scan, order) {
   if (order === "sequence") return all;
   const keys = all.map((at) => {
     if (!scan.scores[at]) return Infinity;
-    return order === "sensitive" ? scan.mean(at) : -Math.max(...scan.scores[at].filter((_, column) => column !== scan.own(at)));
+    return order === "sensitive"
+      ? scan.mean(at)
+      : -Math.max(...scan.scores[at].filter((_, column) => column !== scan.own(at)));
   });
   return all.sort((a, b) => keys[a] - keys[b] || a - b);
 }
 
 function rowsOf(order) {
-  if (order === "letters") return [...VOCABULARY].sort().map((letter) => ({ column: VOCABULARY.indexOf(letter), gap: false }));
+  if (order === "letters")
+    return [...VOCABULARY].sort().map((letter) => ({ column: VOCABULARY.indexOf(letter), gap: false }));
   return KINDS.flatMap(({ residues }, group) =>
     residues.map((letter, at) => ({ column: VOCABULARY.indexOf(letter), gap: group > 0 && at === 0 })),
   );
@@ -165,27 +191,36 @@ function rowsOf(order) {
 function progressLine(scan) {
   const text = h("span", {});
   const bar = h("progress", { max: scan.length, value: 0, "aria-label": "Positions computed" });
-  const button = h("button", { type: "button", onclick: () => (scan.state === "running" ? scan.stop() : scan.start()) }, "Stop");
+  const button = h(
+    "button",
+    { type: "button", onclick: () => (scan.state === "running" ? scan.stop() : scan.start()) },
+    "Stop",
+  );
   const problem = h("span", { class: "error", role: "alert" });
   function update() {
     const count = `${scan.done} of ${scan.length} positions`;
     const left = scan.secondsLeft;
-    text.textContent = {
-      running: `${count}${left === null ? "" : `, about ${duration(left)} left`}`,
-      done: `All ${scan.length} positions, ${scan.total.toLocaleString("en")} substitutions`,
-      stopped: `Stopped after ${count}`,
-      failed: `Interrupted after ${count}`,
-    }[scan.state] ?? "";
+    text.textContent =
+      {
+        running: `${count}${left === null ? "" : `, about ${duration(left)} left`}`,
+        done: `All ${scan.length} positions, ${scan.total.toLocaleString("en")} substitutions`,
+        stopped: `Stopped after ${count}`,
+        failed: `Interrupted after ${count}`,
+      }[scan.state] ?? "";
     bar.value = scan.done;
     bar.hidden = scan.state === "done";
     button.hidden = scan.state === "done";
     button.textContent = scan.state === "running" ? "Stop" : "Continue";
     problem.textContent = scan.state === "failed" ? scan.error.message : "";
   }
-  return { element: h("div", { class: "row progress-line", role: "status", "aria-live": "off" }, text, bar, button, problem), update };
+  return {
+    element: h("div", { class: "row progress-line", role: "status", "aria-live": "off" }, text, bar, button, problem),
+    update,
+  };
 }
 
-const duration = (seconds) => (seconds < 90 ? `${Math.max(1, Math.round(seconds))} s` : `${Math.round(seconds / 60)} min`);
+const duration = (seconds) =>
+  seconds < 90 ? `${Math.max(1, Math.round(seconds))} s` : `${Math.round(seconds / 60)} min`;
 
 function legend() {
   const bar = h("div", { class: "scale-bar", "aria-hidden": "true" });
@@ -200,63 +235,8 @@ function legend() {
     "div",
     { class: "scale-legend" },
     h("div", { class: "ends" }, h("span", {}, "← less likely than the wild type"), h("span", {}, "more likely →")),
-    bar, ticks,
+    bar,
+    ticks,
   );
   return { element, update };
-}
-
-function actions(work, scan, arrangement) {
-  const name = `${work.record.id}_${scan.method}`;
-  const picture = () =>
-    heatmapSvg(scan, arrangement(), {
-      title: `${work.record.id}: ${METHODS[scan.method].toLowerCase()}, ${work.model.title}`.slice(0, 90),
-      note: "ln p(new) − ln p(wild type); dots: wild type",
-    });
-  const saving = (save) => async () => {
-    if (scan.state !== "done") notify("The scan is not complete; what has been computed is saved.");
-    try {
-      await save();
-    } catch (error) {
-      notify(error.message, "bad");
-    }
-  };
-  const button = (title, save) => h("button", { type: "button", onclick: saving(save) }, title);
-  return h(
-    "div",
-    { class: "row" },
-    button("CSV", () => download(`${name}.csv`, csv(table(scan)), "text/csv")),
-    button("PNG", async () => download(`${name}.png`, await pngOfSvg(picture()))),
-    button("SVG", () => download(`${name}.svg`, svgText(picture()), "image/svg+xml")),
-    codeButton(() => snippets(work, scan)),
-  );
-}
-
-/** The columns that `esmkit mutations scan` writes; positions from 1. */
-function table(scan) {
-  const letters = [...VOCABULARY].sort();
-  const rows = scan.scores.flatMap((scores, at) =>
-    !scores ? [] : letters.filter((letter) => letter !== scan.sequence[at]).map((letter) => {
-      const column = VOCABULARY.indexOf(letter);
-      return [at + 1, scan.sequence[at], letter, scan.name(at, column), scores[column]];
-    }),
-  );
-  return [["position", "wild_type", "residue", "mutant", scan.method], ...rows];
-}
-
-function snippets(work, scan) {
-  const { slug } = work.model;
-  const params = scan.method === "masked_marginal" ? undefined : { method: scan.method };
-  const more = params ? `, method="${scan.method}"` : "";
-  const option = params ? ` --method ${scan.method}` : "";
-  return {
-    curl: curl(slug, "mutations", [{ sequence: work.sequence }], params),
-    "Python (esmkit)": [
-      "import esmkit", "from esmkit.applications import mutations", "",
-      `scan = mutations.scan(esmkit.load("${slug}"), "${work.sequence}"${more})`,
-      "print(scan.scores.shape)  # positions x 20, in the order of esmkit.alphabet.STANDARD",
-      "for position in scan.summary():",
-      "    print(position.position, position.best_substitution, round(position.mean_effect, 3))",
-    ].join("\n"),
-    CLI: `esmkit mutations scan --sequence ${work.sequence} \\\n  --model ${slug}${option} --out scan.csv --heatmap scan.html`,
-  };
 }

@@ -1,7 +1,7 @@
 // Probabilities at masked positions, from the logits of `predict`.
 import { VOCABULARY, entropyBits, softmax } from "../core/residues.js";
 
-/** [{at, own, probabilities, order, recovered, entropy}] per masked place; `recovered` null where there is nothing to find. */
+/** Per masked place {at, own, probabilities, order, recovered, entropy}; `recovered` null where none can be found. */
 export async function predict(work, masks, signal) {
   const places = masks.places;
   const sequence = masks.sequence;
@@ -14,7 +14,10 @@ function predicted(own, at, probabilities) {
   const order = VOCABULARY.map((_, column) => column).sort((a, b) => probabilities[b] - probabilities[a]);
   const isKnown = VOCABULARY.includes(own);
   return {
-    at, own, probabilities, order,
+    at,
+    own,
+    probabilities,
+    order,
     ownProbability: isKnown ? probabilities[VOCABULARY.indexOf(own)] : null,
     recovered: isKnown ? VOCABULARY[order[0]] === own : null,
     entropy: entropyBits(probabilities),

@@ -29,7 +29,7 @@ export class Scan extends EventTarget {
   }
 
   get secondsLeft() {
-    return this.done ? (this.#spent_ms / this.done) * (this.length - this.done) / 1000 : null;
+    return this.done ? ((this.#spent_ms / this.done) * (this.length - this.done)) / 1000 : null;
   }
 
   /** Goes on from where it is. */
@@ -92,7 +92,9 @@ export class Scan extends EventTarget {
   /** All substitutions that are there: [{at, column, score}], highest first. */
   sorted() {
     this.#sorted ??= this.scores
-      .flatMap((row, at) => (row ?? []).map((score, column) => ({ at, column, score })).filter(({ column }) => column !== this.own(at)))
+      .flatMap((row, at) =>
+        (row ?? []).map((score, column) => ({ at, column, score })).filter(({ column }) => column !== this.own(at)),
+      )
       .sort((a, b) => b.score - a.score);
     return this.#sorted;
   }
@@ -134,7 +136,9 @@ export class Scan extends EventTarget {
 
   /** Where the colours end, the same on both sides of 0: few scores lie beyond. */
   limit() {
-    const sizes = this.sorted().map(({ score }) => Math.abs(score)).sort((a, b) => a - b);
+    const sizes = this.sorted()
+      .map(({ score }) => Math.abs(score))
+      .sort((a, b) => a - b);
     if (!sizes.length) return 1;
     return Math.max(0.5, Math.ceil(sizes[Math.floor(0.98 * (sizes.length - 1))] * 2) / 2);
   }

@@ -8,24 +8,30 @@ const ALIKE = 0.05; // scores nearer to 0 say nothing
 
 /** The panel: {element, show(at, column), update(), at}; column null shows the position alone. */
 export function details(work, scan, onpick) {
-  const element = h("section", { class: "details stack", "aria-live": "polite", "aria-label": "Chosen substitution" });
+  const body = h("div", { class: "stack" });
+  const said = h("p", { class: "visually-hidden", "aria-live": "polite" }); // once, while numbers below change in silence
+  const element = h("section", { class: "details", "aria-label": "Chosen substitution" }, said, body);
   const panel = { element, at: null, column: null, show, update };
 
   function show(at, column) {
     Object.assign(panel, { at, column });
     update();
+    said.textContent = column === null ? `${scan.sequence[at]}${at + 1} chosen` : meaning(scan, at, column);
   }
   /** Ranks change while the scan goes on. */
   function update() {
     const focused = element.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    element.replaceChildren(...(panel.at === null ? nothing() : content(panel.at, panel.column)));
+    body.replaceChildren(...(panel.at === null ? nothing() : content(panel.at, panel.column)));
     if (focused) element.querySelector(`[data-key="${focused}"]`)?.focus();
   }
   function content(at, column) {
     const found = scan.position(at);
     const own = scan.sequence[at];
     const title = column === null ? `${own}${at + 1}` : scan.name(at, column);
-    const words = column === null ? `${NAMES[own]} at position ${at + 1}` : `${NAMES[own]} to ${NAMES[VOCABULARY[column]]} at position ${at + 1}`;
+    const words =
+      column === null
+        ? `${NAMES[own]} at position ${at + 1}`
+        : `${NAMES[own]} to ${NAMES[VOCABULARY[column]]} at position ${at + 1}`;
     return [
       h("div", { class: "row" }, h("h3", { class: "mono" }, title), h("span", { class: "muted" }, words)),
       column === null ? null : substitution(scan, at, column, found),
@@ -35,7 +41,13 @@ export function details(work, scan, onpick) {
       h(
         "div",
         { class: "row" },
-        column === null ? null : h("button", { type: "button", data: { key: "copy" }, onclick: () => copyText(scan.mutant(at, column)) }, "Copy mutant sequence"),
+        column === null
+          ? null
+          : h(
+              "button",
+              { type: "button", data: { key: "copy" }, onclick: () => copyText(scan.mutant(at, column)) },
+              "Copy mutant sequence",
+            ),
         maskButton(work, at),
       ),
     ].filter(Boolean);
@@ -45,7 +57,11 @@ export function details(work, scan, onpick) {
 }
 
 const nothing = () => [
-  h("div", { class: "empty" }, h("p", {}, "Choose a substitution in the map or in the table to see what its score means.")),
+  h(
+    "div",
+    { class: "empty" },
+    h("p", {}, "Choose a substitution in the map or in the table to see what its score means."),
+  ),
 ];
 
 function substitution(scan, at, column, found) {
@@ -53,6 +69,7 @@ function substitution(scan, at, column, found) {
   const rank = scan.rank(score);
   const below = (100 * (scan.total - rank)) / Math.max(1, scan.total - 1);
   const here = found.others.findIndex((other) => other.column === column) + 1;
+  const total = scan.total.toLocaleString("en");
   const soFar = scan.state === "done" ? "" : " so far";
   return h(
     "div",
@@ -61,9 +78,16 @@ function substitution(scan, at, column, found) {
     h(
       "dl",
       { class: "facts" },
-      h("dt", {}, "Score"), h("dd", {}, h("b", {}, signed(score, 3)), " ln p(new) − ln p(wild type)"),
-      h("dt", {}, "Rank"), h("dd", {}, `${rank.toLocaleString("en")} of ${scan.total.toLocaleString("en")}${soFar}; higher than ${below.toFixed(0)} % of them`),
-      h("dt", {}, "At this position"), h("dd", {}, `${here} of 19`),
+      h("dt", {}, "Score"),
+      h("dd", {}, h("b", {}, signed(score, 3)), " ln p(new) − ln p(wild type)"),
+      h("dt", {}, "Rank"),
+      h(
+        "dd",
+        {},
+        `${rank.toLocaleString("en")} of ${total}${soFar}; higher than ${below.toFixed(0)} % of them`,
+      ),
+      h("dt", {}, "At this position"),
+      h("dd", {}, `${here} of 19`),
     ),
   );
 }
@@ -82,9 +106,12 @@ function position(scan, at, found) {
   return h(
     "dl",
     { class: "facts" },
-    h("dt", {}, "Mean of the position"), h("dd", {}, `${signed(found.mean)}; ${lower + 1} of ${scan.done} by sensitivity`),
-    h("dt", {}, "Best here"), h("dd", {}, `${scan.name(at, found.best.column)} ${signed(found.best.score)}`),
-    h("dt", {}, "Entropy"), h("dd", {}, `${found.entropy.toFixed(2)} bit (0: certain, 4.32: all 20 alike)`),
+    h("dt", {}, "Mean of the position"),
+    h("dd", {}, `${signed(found.mean)}; ${lower + 1} of ${scan.done} by sensitivity`),
+    h("dt", {}, "Best here"),
+    h("dd", {}, `${scan.name(at, found.best.column)} ${signed(found.best.score)}`),
+    h("dt", {}, "Entropy"),
+    h("dd", {}, `${found.entropy.toFixed(2)} bit (0: certain, 4.32: all 20 alike)`),
   );
 }
 
@@ -98,12 +125,18 @@ function bars(scan, at, found, chosen, onpick) {
     { class: "bars", role: "group", "aria-label": `Amino acids at position ${at + 1}` },
     order.map((column) => {
       const share = found.probabilities[column];
-      const label = `${VOCABULARY[column]}: probability ${probability(share)}${column === own ? ", wild type" : `, score ${signed(scan.scores[at][column])}`}`;
+      const role = column === own ? "wild type" : `score ${signed(scan.scores[at][column])}`;
+      const label = `${VOCABULARY[column]}: probability ${probability(share)}, ${role}`;
       return h(
         "button",
         {
-          type: "button", class: column === own ? "own" : "", "aria-label": label, title: label, data: { key: `bar${column}` },
-          "aria-pressed": String(column === chosen), onclick: () => onpick(at, column === own ? null : column),
+          type: "button",
+          class: column === own ? "own" : "",
+          "aria-label": label,
+          title: label,
+          data: { key: `bar${column}` },
+          "aria-pressed": String(column === chosen),
+          onclick: () => onpick(at, column === own ? null : column),
         },
         h("span", { class: "bar-fill", style: { height: `${Math.max(1, (36 * share) / top)}px` } }),
         VOCABULARY[column],
@@ -117,7 +150,8 @@ function maskButton(work, at) {
   return h(
     "button",
     {
-      type: "button", data: { key: "mask" },
+      type: "button",
+      data: { key: "mask" },
       onclick: () => {
         if (!masks.chosen.has(at)) masks.toggle(at);
         work.view("masked");
