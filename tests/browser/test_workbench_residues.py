@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from esmkit.alphabet import STANDARD
 from tests.server_process import ServedProcess
@@ -172,6 +172,27 @@ def test_scan_stops_and_goes_on(open_page: Open) -> None:
     page.get_by_role("button", name="Continue").click()
     page.wait_for_function("(done) => document.querySelector('.progress-line progress').value > done", arg=done)
     page.get_by_role("button", name="Stop").click()
+
+
+def test_scan_that_is_refused_says_why_and_goes_on_later(open_page: Open, errors: list[str]) -> None:
+    page = open_page("/")
+    answered: list[Route] = []
+
+    def refused_once(route: Route) -> None:
+        answered.append(route)
+        if len(answered) == 2:
+            route.fulfill(status=429, json={"error": "too many requests; wait a minute", "detail": "too many requests"})
+        else:
+            route.continue_()
+
+    page.route("**/mutations/", refused_once)
+    analyse(page, BPTI)
+    expect(page.get_by_role("alert").filter(has_text="too many requests; wait a minute")).to_be_visible()
+    expect(page.get_by_text("Interrupted after 4 of 58 positions")).to_be_visible()
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_text("All 58 positions")).to_be_visible()
+    assert [error for error in errors if "429" not in error] == []
+    errors.clear()
 
 
 def test_wrong_letter_is_marked_at_its_place(open_page: Open, check: Callable[[Page], None]) -> None:

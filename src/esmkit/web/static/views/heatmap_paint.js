@@ -129,11 +129,11 @@ function marks(context, shown, where, left) {
     context.strokeRect(...box);
     context.setLineDash([]);
   };
-  if (shown.chosen) {
-    const row = shown.rows.findIndex((each) => each.column === shown.chosen.column);
-    frame(shown.columns.indexOf(shown.chosen.at), row, shown.theme.ink, []);
-  }
-  if (shown.cursor) frame(shown.cursor.index, shown.cursor.row, "#10181f", [3, 2]);
+  const index = shown.chosen ? shown.columns.indexOf(shown.chosen.at) : -1;
+  const row = shown.chosen ? shown.rows.findIndex(({ column }) => column === shown.chosen.column) : -1;
+  frame(index, row, shown.theme.ink, []);
+  const { cursor } = shown;
+  if (cursor && (cursor.index !== index || cursor.row !== row)) frame(cursor.index, cursor.row, "#10181f", [3, 2]);
 }
 
 function axis(context, { rows, theme }, where, scale) {
