@@ -30,13 +30,15 @@ export function entry(onchange, { limits = {}, examples = [], label = "Proteins,
   const element = h(
     "div",
     { class: "stack" },
-    h("div", { class: "row spread" }, h("h2", {}, "Proteins"), h("div", { class: "row" }, examples.length ? choose : null, open, file)),
+    h("div", { class: "row spread" }, h("h2", {}, "Proteins"), h("div", { class: "row entry-tools" }, examples.length ? choose : null, open, file)),
     box, problems, notes,
   );
 
   let found = parse("");
+  let parsed = "";
   function read() {
-    found = parse(area.value, limits);
+    parsed = area.value;
+    found = parse(parsed, limits);
     mark();
     onchange(found);
     return found;
@@ -92,5 +94,5 @@ export function entry(onchange, { limits = {}, examples = [], label = "Proteins,
     box.classList.remove("over");
     take(event.dataTransfer.files[0]);
   });
-  return { element, text: () => area.value, set, read: () => found };
+  return { element, text: () => area.value, set, read: () => (area.value === parsed ? found : read()) }; // also what was typed a moment ago
 }
