@@ -11,6 +11,19 @@ export const diverging = (limit) => scale(DIVERGING, -limit, limit);
 /** From pale to dark teal. */
 export const sequential = (low, high) => scale(SEQUENTIAL, low, high);
 
+/** Whether the dark theme is shown. */
+export const isDark = () => inkOn(themed("--surface").match(/[\d.]+/g).map(Number)) === "#ffffff";
+
+/** From the side of the page's ground to its opposite: nothing is pale on a light page and dark on a dark one. */
+export const intensity = (low, high, dark = isDark()) => (dark ? scale(SEQUENTIAL.toReversed(), low, high) : sequential(low, high));
+
+/** 256 pixels, as an image has them, evenly from one end of a scale to the other. */
+export const pixels = (colour, low, high) =>
+  Uint32Array.from({ length: 256 }, (_, at) => pixel(colour(low + ((high - low) * at) / 255)));
+
+/** A colour as an image has it: 0xAABBGGRR. */
+export const pixel = ([r, g, b]) => ((255 << 24) | (Math.round(b) << 16) | (Math.round(g) << 8) | Math.round(r)) >>> 0;
+
 /** `rgb(...)` of three numbers. */
 export const css = ([r, g, b]) => `rgb(${Math.round(r)} ${Math.round(g)} ${Math.round(b)})`;
 

@@ -6,10 +6,11 @@ import { length } from "../core/fasta.js";
 import { link, read as readState, write as writeState } from "../core/state.js";
 import { tabs } from "../core/tabs.js";
 import { PROTEINS } from "../examples/proteins.js";
+import { view as contacts } from "../workbench/contacts.js";
 import { view as likelihood } from "../workbench/likelihood.js";
 import { Work } from "../workbench/work.js";
 
-const VIEWS = [likelihood];
+const VIEWS = [contacts, likelihood];
 
 const model = one("#model");
 const chosenRecord = one("#record");
