@@ -7,11 +7,12 @@ const HEIGHT = 70;
 const LABELS = 16;
 
 /**
- * A track of `bars`: [{label, value, note}], value null where there is none; longer bars are lower values.
+ * A track of `bars`: [{label, value, note}], value null where there is none; bars stand on the line, and hang where values are negative.
  * With `selection`, the chosen residue is marked, and a click chooses.
  */
 export function track(bars, { title, unit, selection = null }) {
-  const lowest = Math.min(-1e-9, ...bars.map(({ value }) => value ?? 0));
+  const isUp = bars.every(({ value }) => value === null || value >= 0);
+  const longest = (isUp ? 1 : -1) * Math.max(1e-9, ...bars.map(({ value }) => Math.abs(value ?? 0)));
   const box = h("div", { class: "track" });
   const pointer = tip();
   let perLine = 0;
@@ -23,7 +24,7 @@ export function track(bars, { title, unit, selection = null }) {
     const lines = Math.ceil(bars.length / perLine);
     const picture = svg("svg", {
       viewBox: `0 0 ${perLine * BAR} ${lines * (HEIGHT + LABELS + 8)}`, width: perLine * BAR, height: lines * (HEIGHT + LABELS + 8),
-      role: "img", "aria-label": `${title}; bars hang down to ${lowest.toFixed(1)} ${unit}`, "font-family": "ui-monospace, monospace", "font-size": 10,
+      role: "img", "aria-label": `${title}; bars ${isUp ? "up" : "hang down"} to ${longest.toFixed(1)} ${unit}`, "font-family": "ui-monospace, monospace", "font-size": 10,
     });
     bars.forEach((bar, at) => picture.append(...drawn(bar, at)));
     box.replaceChildren(picture);
@@ -32,8 +33,9 @@ export function track(bars, { title, unit, selection = null }) {
   function drawn({ label, value }, at) {
     const x = (at % perLine) * BAR;
     const y = Math.floor(at / perLine) * (HEIGHT + LABELS + 8);
-    const size = value === null ? 0 : (value / lowest) * HEIGHT;
-    const bar = svg("rect", { x: x + 1, y: y + LABELS, width: BAR - 2, height: Math.max(size, 0.5), fill: "#2f9e9b" });
+    const size = value === null ? 0 : (value / longest) * HEIGHT;
+    const top = y + LABELS + (isUp ? HEIGHT - size : 0);
+    const bar = svg("rect", { x: x + 1, y: top, width: BAR - 2, height: Math.max(size, 0.5), fill: "#2f9e9b" });
     const area = svg("rect", { x, y, width: BAR, height: HEIGHT + LABELS, fill: "transparent", data: { at } });
     const letter = svg("text", { x: x + BAR / 2, y: y + 12, "text-anchor": "middle", fill: "currentColor" }, label[0]);
     return [bar, letter, area];

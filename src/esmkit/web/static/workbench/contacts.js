@@ -33,6 +33,7 @@ class ContactsView {
     this.#work = work;
     this.#map = map;
     this.threshold = work.option("contacts.threshold", startingThreshold(map));
+    this.top = topOfScale(map);
     this.separation = Math.min(work.option("contacts.separation", 6), Math.max(1, map.size - 1));
     this.#picture = matrix({
       size: map.size,
@@ -50,8 +51,8 @@ class ContactsView {
   }
 
   #layout() {
-    const scale = legend(intensity(0, 1), 0, 1, "Probability of contact");
-    document.addEventListener("themechange", () => scale.redraw(intensity(0, 1)));
+    const scale = legend(intensity(0, this.top), 0, this.top, "Probability of contact");
+    document.addEventListener("themechange", () => scale.redraw(intensity(0, this.top)));
     this.precision = h("div", { class: "stack" });
     this.triangles = h("p", { class: "hint" });
     const right = structurePanel(this.#work, this.#map, {
@@ -138,12 +139,12 @@ class ContactsView {
 
   #paint(cells, dark) {
     const { size, values } = this.#map;
-    const colours = pixels(intensity(0, 1, dark), 0, 1);
-    const [near, far, unknown] = [dark ? [245, 200, 110] : [140, 82, 0], dark ? [24, 32, 39] : [255, 255, 255], dark ? [44, 54, 62] : [232, 235, 238]].map(pixel);
+    const colours = pixels(intensity(0, this.top, dark), 0, this.top);
+    const [near, far, unknown] = [dark ? [245, 200, 110] : [178, 112, 20], dark ? [24, 32, 39] : [255, 255, 255], dark ? [44, 54, 62] : [232, 235, 238]].map(pixel);
     for (let at = 0; at < values.length; at += 1) {
       const isLower = at % size < Math.floor(at / size);
       const away = isLower && this.#angstroms ? this.#angstroms[at] : null;
-      if (away === null) cells[at] = colours[Math.round(Math.min(1, Math.max(0, values[at])) * 255)];
+      if (away === null) cells[at] = colours[Math.round(Math.min(1, Math.max(0, values[at] / this.top)) * 255)];
       else cells[at] = Number.isNaN(away) ? unknown : touches(away) ? near : far;
     }
   }
@@ -175,7 +176,7 @@ class ContactsView {
     this.#picture.redraw();
     const rings = "Squares mark the pairs of the list";
     this.triangles.textContent = this.#angstroms
-      ? `Upper triangle: predicted. Lower triangle: contacts of the structure (brown; grey where it says nothing). ${rings}: green touch in the structure, red do not.`
+      ? `Upper triangle: predicted. Lower triangle: contacts of the structure (amber; grey where it says nothing). ${rings}: green touch in the structure, red do not.`
       : `Both triangles: predicted. ${rings}. Give a structure to compare with it in the lower triangle.`;
   }
 
@@ -202,4 +203,10 @@ class ContactsView {
     const [i, j] = row === null ? (this.pair ?? [null, null]) : [row, column];
     this.structure.pair(i, j, i === null ? "" : this.#describe(i, j));
   }
+}
+
+/** Where the colours end: 1, or less where no pair that matters is probable, so that a weak map can be read too. */
+function topOfScale(map) {
+  const [most] = contactsAbove(map, Math.min(6, map.size - 1), 0, 1);
+  return Math.min(1, Math.max(0.2, Math.ceil((most?.p ?? 1) * 10) / 10));
 }
