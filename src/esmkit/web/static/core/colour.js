@@ -2,6 +2,7 @@
 
 const DIVERGING = ["#7f1d1d", "#b2182b", "#d6604d", "#f4a582", "#fddbc7", "#f7f7f7", "#d1e5f0", "#92c5de", "#4393c3", "#2166ac", "#053061"];
 const SEQUENTIAL = ["#f7fcfb", "#d7efec", "#a6dcd6", "#67c1bb", "#2f9e9b", "#0b7a7d", "#065a60", "#033d44"];
+const ON_DARK = ["#182027", "#0d353b", "#0b5f65", "#1f8d8b", "#57b8b2", "#a6dcd6", "#f7fcfb"];
 /** For groups: ten colours that stay apart (Okabe and Ito, and Tol). */
 export const GROUPS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#999933", "#44aa99", "#aa4499"];
 
@@ -15,7 +16,7 @@ export const sequential = (low, high) => scale(SEQUENTIAL, low, high);
 export const isDark = () => inkOn(themed("--surface").match(/[\d.]+/g).map(Number)) === "#ffffff";
 
 /** From the side of the page's ground to its opposite: nothing is pale on a light page and dark on a dark one. */
-export const intensity = (low, high, dark = isDark()) => (dark ? scale(SEQUENTIAL.toReversed(), low, high) : sequential(low, high));
+export const intensity = (low, high, dark = isDark()) => scale(dark ? ON_DARK : SEQUENTIAL, low, high);
 
 /** 256 pixels, as an image has them, evenly from one end of a scale to the other. */
 export const pixels = (colour, low, high) =>

@@ -4,7 +4,7 @@ import { h } from "../core/dom.js";
 import { png as pngOf } from "../core/save.js";
 import { tip } from "./tip.js";
 
-const EDGE = { left: 44, top: 10, right: 12, bottom: 40 };
+const EDGE = { left: 54, top: 10, right: 12, bottom: 40 };
 const LARGEST = 620;
 const LEAST_SPAN = 10;
 const EXPORTED = { width: 900, ratio: 2, ink: "#17212b", muted: "#55636f", ground: "#ffffff" };
@@ -15,10 +15,10 @@ const HELP = "Arrow keys move, with Shift by ten; plus and minus zoom, 0 shows a
  *
  * `paint(pixels, dark)` fills a Uint32Array of cells, row by row. `describe(row, column)` says what a cell is. `marks()`
  * gives cells to ring: [{row, column, colour}], colour a custom property. `onchoose(row, column)` is told of a click or key,
- * with nulls when left; `onhover` of the cell under the pointer.
- * Gives {element, redraw(), choose(row, column), guide(position), png(), svg(title)}.
+ * with nulls when left; `onhover` of the cell under the pointer. Lives until `signal` ends.
+ * Gives {element, redraw(), refresh() of all but the cells, choose(row, column), guide(position), png(), svg(title)}.
  */
-export function matrix({ size, label, axis = "Residue", paint, describe, marks = () => [], onchoose = () => {}, onhover = () => {} }) {
+export function matrix({ size, label, axis = "Residue", paint, describe, marks = () => [], onchoose = () => {}, onhover = () => {}, signal }) {
   const cells = h("canvas", { width: size, height: size });
   const canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": "map", "aria-label": `${label}. ${HELP}` });
   const said = h("p", { class: "matrix-said small", role: "status" });
@@ -35,8 +35,10 @@ export function matrix({ size, label, axis = "Residue", paint, describe, marks =
   let chosen = null;
   let line = null;
   let asked = 0;
+  let isStale = true;
 
   function fill(dark) {
+    isStale = dark !== isDark();
     const context = cells.getContext("2d");
     const image = context.createImageData(size, size);
     paint(new Uint32Array(image.data.buffer), dark);
@@ -50,6 +52,7 @@ export function matrix({ size, label, axis = "Residue", paint, describe, marks =
     const width = Math.min(element.clientWidth, LARGEST + EDGE.left + EDGE.right);
     if (width < EDGE.left + EDGE.right + 20) return;
     const height = width - EDGE.left - EDGE.right + EDGE.top + EDGE.bottom;
+    if (isStale) fill(isDark());
     const ratio = devicePixelRatio || 1;
     Object.assign(canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
     Object.assign(canvas.style, { width: `${width}px`, height: `${height}px`, touchAction: view.span < size ? "none" : "pan-y" });
@@ -212,10 +215,10 @@ export function matrix({ size, label, axis = "Residue", paint, describe, marks =
     zoom(event.deltaY < 0 ? 1.25 : 0.8);
   }, { passive: false });
   function redraw() {
-    fill(isDark());
+    isStale = true;
     later();
   }
-  document.addEventListener("themechange", redraw);
+  document.addEventListener("themechange", redraw, { signal });
   new ResizeObserver(later).observe(element);
   redraw();
 
@@ -230,7 +233,6 @@ export function matrix({ size, label, axis = "Residue", paint, describe, marks =
     context.fillStyle = ground;
     context.fillRect(0, 0, width, height);
     draw(context, width, { ...EXPORTED, named: lightOf });
-    fill(isDark());
     return copy;
   }
   function svg(title) {
@@ -238,7 +240,6 @@ export function matrix({ size, label, axis = "Residue", paint, describe, marks =
     const side = sideOf(EXPORTED.width);
     const part = h("canvas", { width: Math.ceil(view.span), height: Math.ceil(view.span) });
     part.getContext("2d").drawImage(cells, -Math.floor(view.x), -Math.floor(view.y));
-    fill(isDark());
     const lines = [];
     const shift = ["x", "y"].map((name) => ((view[name] - Math.floor(view[name])) * side) / view.span);
     const scaled = (side * part.width) / view.span;
@@ -270,7 +271,7 @@ export function matrix({ size, label, axis = "Residue", paint, describe, marks =
     );
   }
   return {
-    element, canvas, redraw, choose, svg,
+    element, redraw, refresh: later, choose, svg,
     png: () => pngOf(paper()),
     guide(position) {
       line = position;

@@ -22,11 +22,11 @@ function load() {
 }
 
 /**
- * A chain of `structures.js` as a cartoon. `onhover(residue | null)` and `onchoose(residue)` are told of residues under the pointer.
+ * A chain of `structures.js` as a cartoon, until `signal` ends. `onhover(residue | null)` and `onchoose(residue)` are told of residues under the pointer.
  * Gives {element, ready, colour(colourOf), pair(first, second, text), png()}; `ready` fails where there is no WebGL.
  * `colourOf(residue)` gives [r, g, b]; `pair` joins two residues by a dashed line, with nulls none.
  */
-export function structure(chain, { label, onhover = () => {}, onchoose = () => {} }) {
+export function structure(chain, { label, onhover = () => {}, onchoose = () => {}, signal }) {
   const stage = h("div", { class: "stage", role: "img", "aria-label": label });
   const button = (text, name, work) =>
     h("button", { type: "button", class: "ghost", "aria-label": name, title: name, onclick: () => viewer && work() }, text);
@@ -42,6 +42,8 @@ export function structure(chain, { label, onhover = () => {}, onchoose = () => {
       button("+", "Nearer", () => nearer(1.2)), button("−", "Farther", () => nearer(1 / 1.2)), button("Whole", "Show the whole chain", whole),
     ),
   );
+  // without Ctrl the wheel belongs to the page
+  stage.addEventListener("wheel", (event) => event.ctrlKey || event.metaKey || event.stopPropagation(), { capture: true });
   let viewer = null;
   let colourOf = () => [47, 158, 155];
   const byPlace = new Map(chain.residues.map((residue) => [residue.place, residue]));
@@ -57,8 +59,14 @@ export function structure(chain, { label, onhover = () => {}, onchoose = () => {
     viewer.setClickable({}, true, (atom) => onchoose(residueOf(atom)));
     paint();
     whole();
-    document.addEventListener("themechange", ground);
-    new ResizeObserver(() => viewer.resize()).observe(stage);
+    document.addEventListener("themechange", ground, { signal });
+    const sized = new ResizeObserver(() => viewer.resize());
+    sized.observe(stage);
+    signal.addEventListener("abort", () => {
+      sized.disconnect();
+      // browsers have room for few of these
+      stage.querySelector("canvas").getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext();
+    });
   }
   function ground() {
     viewer.setBackgroundColor(hex(themed("--surface")));

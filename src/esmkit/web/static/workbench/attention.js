@@ -58,12 +58,13 @@ class LargeMap {
     this.picture = matrix({
       size: this.#size,
       label: `Attention map of ${work.record.id}`,
+      signal: work.signal,
       paint: (cells, dark) => this.#paint(cells, dark),
       describe: (row, column) => this.#describe(row, column),
       onchoose: (row) => work.selection.choose(row),
     });
-    this.scale = legend(intensity(0, 1), 0, 1, "Attention", { digits: 3 });
-    document.addEventListener("themechange", () => this.#relegend());
+    this.scale = legend(intensity(0, 1), 0, 1, "Attention");
+    document.addEventListener("themechange", () => this.#relegend(), { signal: work.signal });
     this.element = h(
       "section",
       { class: "stack", "aria-label": "Large attention map" },

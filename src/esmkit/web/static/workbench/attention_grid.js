@@ -108,7 +108,7 @@ export function attentionGrid(work, { onchoose }) {
   for (const select of [layer, head]) select.addEventListener("change", () => choose(Number(layer.value), Number(head.value)));
   document.addEventListener("themechange", () => {
     for (const button of table.querySelectorAll("button")) paint(button.firstChild, small.get(button.dataset.map));
-  });
+  }, { signal: work.signal });
   all.hidden = first !== "one layer" || most !== "all";
   if (first === "all") load(range(model.layers));
   if (first === "none") {

@@ -1,8 +1,8 @@
 // The list of contacts, and how often it is right.
 import { h } from "../core/dom.js";
-import { RANGES, TOPS } from "./contact_pairs.js";
+import { MOST_LISTED, RANGES, TOPS } from "./contact_pairs.js";
 
-const MOST_SHOWN = 100;
+export const MOST_SHOWN = 100;
 
 /** A table of pairs, one of which is reached by Tab and the others by arrow keys. Gives {element, show(pairs, about), mark(i, j)}. */
 export function listOf({ onchoose, onpoint }) {
@@ -16,12 +16,11 @@ export function listOf({ onchoose, onpoint }) {
   );
   const table = h("table", { class: "contact-list" }, h("thead", {}, head), body);
   const element = h("div", { class: "stack" }, title, h("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "List of contacts" }, table));
-  let shown = [];
 
-  function show(pairs, { threshold, separation, hasStructure }) {
-    shown = pairs.slice(0, MOST_SHOWN);
-    const rest = pairs.length > MOST_SHOWN ? `, the first ${MOST_SHOWN} shown; all are in the CSV` : "";
-    title.textContent = `${pairs.length.toLocaleString("en")} ${pairs.length === 1 ? "pair" : "pairs"} with p ≥ ${threshold.toFixed(2)} and |i − j| ≥ ${separation}${rest}`;
+  function show(shown, { count, threshold, separation, hasStructure }) {
+    const kept = count > MOST_LISTED ? `the first ${MOST_LISTED.toLocaleString("en")}` : "all";
+    const rest = count > MOST_SHOWN ? `, the first ${MOST_SHOWN} shown; ${kept} are in the CSV` : "";
+    title.textContent = `${count.toLocaleString("en")} ${count === 1 ? "pair" : "pairs"} with p ≥ ${threshold.toFixed(2)} and |i − j| ≥ ${separation}${rest}`;
     distance.hidden = !hasStructure;
     const none = h("tr", {}, h("td", { colspan: 4, class: "muted" }, "No pair is above the threshold; lower it."));
     body.replaceChildren(...(shown.length ? shown.map((pair, at) => row(pair, at, hasStructure)) : [none]));

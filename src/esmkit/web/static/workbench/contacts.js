@@ -6,8 +6,8 @@ import { shortest } from "../core/tensors.js";
 import { legend } from "../views/legend.js";
 import { matrix } from "../views/matrix.js";
 import { contactCode } from "./contact_code.js";
-import { contactsAbove, distances, precision, startingThreshold, touches } from "./contact_pairs.js";
-import { listOf, precisionTable } from "./contact_tables.js";
+import { contactsAbove, distances, precision, starting, touches } from "./contact_pairs.js";
+import { MOST_SHOWN, listOf, precisionTable } from "./contact_tables.js";
 import { structurePanel } from "./structure_panel.js";
 
 export const view = { id: "contacts", title: "Contacts", show };
@@ -32,12 +32,14 @@ class ContactsView {
   constructor(work, map) {
     this.#work = work;
     this.#map = map;
-    this.threshold = work.option("contacts.threshold", startingThreshold(map));
-    this.top = topOfScale(map);
+    const { threshold, top } = starting(map);
+    this.threshold = work.option("contacts.threshold", threshold);
+    this.top = top;
     this.separation = Math.min(work.option("contacts.separation", 6), Math.max(1, map.size - 1));
     this.#picture = matrix({
       size: map.size,
       label: `Contact map of ${work.record.id}`,
+      signal: work.signal,
       paint: (cells, dark) => this.#paint(cells, dark),
       describe: (row, column) => this.#describe(row, column),
       marks: () => this.#marks(),
@@ -52,7 +54,7 @@ class ContactsView {
 
   #layout() {
     const scale = legend(intensity(0, this.top), 0, this.top, "Probability of contact");
-    document.addEventListener("themechange", () => scale.redraw(intensity(0, this.top)));
+    document.addEventListener("themechange", () => scale.redraw(intensity(0, this.top)), { signal: this.#work.signal });
     this.precision = h("div", { class: "stack" });
     this.triangles = h("p", { class: "hint" });
     const right = structurePanel(this.#work, this.#map, {
@@ -119,7 +121,7 @@ class ContactsView {
 
   #rows() {
     const near = this.#angstroms ? ["distance_angstrom"] : [];
-    const rows = this.#pairs().map(({ i, j, p }) => {
+    const rows = this.found.pairs.map(({ i, j, p }) => {
       const pair = [i + 1, this.#residue(i), j + 1, this.#residue(j), j - i, shortest(p)];
       const away = this.#angstroms?.[i * this.#map.size + j];
       return near.length ? [...pair, Number.isNaN(away) ? null : Number(away.toFixed(2))] : pair;
@@ -133,7 +135,6 @@ class ContactsView {
     return [["position", ...numbers], ...numbers.map((position) => [position, ...Array.from(values.subarray((position - 1) * size, position * size), shortest)])];
   }
 
-  #pairs = (most) => contactsAbove(this.#map, this.separation, this.threshold, most);
   #residue = (at) => this.#work.sequence[at];
   #named = (at) => `${this.#residue(at)}${at + 1}`;
 
@@ -141,17 +142,20 @@ class ContactsView {
     const { size, values } = this.#map;
     const colours = pixels(intensity(0, this.top, dark), 0, this.top);
     const [near, far, unknown] = [dark ? [245, 200, 110] : [178, 112, 20], dark ? [24, 32, 39] : [255, 255, 255], dark ? [44, 54, 62] : [232, 235, 238]].map(pixel);
-    for (let at = 0; at < values.length; at += 1) {
-      const isLower = at % size < Math.floor(at / size);
-      const away = isLower && this.#angstroms ? this.#angstroms[at] : null;
-      if (away === null) cells[at] = colours[Math.round(Math.min(1, Math.max(0, values[at] / this.top)) * 255)];
-      else cells[at] = Number.isNaN(away) ? unknown : touches(away) ? near : far;
+    const factor = 255 / this.top;
+    for (let at = 0; at < values.length; at += 1) cells[at] = colours[Math.min(255, Math.round(values[at] * factor))];
+    if (!this.#angstroms) return;
+    for (let row = 1; row < size; row += 1) {
+      for (let at = row * size; at < row * size + row; at += 1) {
+        const away = this.#angstroms[at];
+        cells[at] = Number.isNaN(away) ? unknown : touches(away) ? near : far;
+      }
     }
   }
 
   #marks() {
     const { size } = this.#map;
-    return (this.shownPairs ?? []).slice(0, MOST_RINGS).map(({ i, j }) => {
+    return (this.found?.pairs ?? []).slice(0, MOST_RINGS).map(({ i, j }) => {
       const away = this.#angstroms?.[i * size + j];
       const colour = away === undefined || Number.isNaN(away) ? "--accent" : touches(away) ? "--good" : "--bad";
       return { row: i, column: j, colour };
@@ -168,12 +172,12 @@ class ContactsView {
 
   #listed() {
     const { size } = this.#map;
-    this.shownPairs = this.#pairs();
+    this.found = contactsAbove(this.#map, this.separation, this.threshold);
     this.#list.show(
-      this.shownPairs.map((pair) => ({ ...pair, first: this.#named(pair.i), second: this.#named(pair.j), away: this.#angstroms?.[pair.i * size + pair.j] })),
-      { threshold: this.threshold, separation: this.separation, hasStructure: Boolean(this.#angstroms) },
+      this.found.pairs.slice(0, MOST_SHOWN).map((pair) => ({ ...pair, first: this.#named(pair.i), second: this.#named(pair.j), away: this.#angstroms?.[pair.i * size + pair.j] })),
+      { count: this.found.count, threshold: this.threshold, separation: this.separation, hasStructure: Boolean(this.#angstroms) },
     );
-    this.#picture.redraw();
+    this.#picture.refresh();
     const rings = "Squares mark the pairs of the list";
     this.triangles.textContent = this.#angstroms
       ? `Upper triangle: predicted. Lower triangle: contacts of the structure (amber; grey where it says nothing). ${rings}: green touch in the structure, red do not.`
@@ -183,6 +187,7 @@ class ContactsView {
   #compare(found) {
     this.#structure = found;
     this.#angstroms = found ? distances(found.chain, found.places, this.#map.size) : null;
+    this.#picture.redraw();
     this.precision.replaceChildren(...(found ? precisionTable(precision(this.#map, this.#angstroms)) : []));
     this.#listed();
   }
@@ -203,10 +208,4 @@ class ContactsView {
     const [i, j] = row === null ? (this.pair ?? [null, null]) : [row, column];
     this.structure.pair(i, j, i === null ? "" : this.#describe(i, j));
   }
-}
-
-/** Where the colours end: 1, or less where no pair that matters is probable, so that a weak map can be read too. */
-function topOfScale(map) {
-  const [most] = contactsAbove(map, Math.min(6, map.size - 1), 0, 1);
-  return Math.min(1, Math.max(0.2, Math.ceil((most?.p ?? 1) * 10) / 10));
 }

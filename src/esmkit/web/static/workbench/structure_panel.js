@@ -41,6 +41,7 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
   let chains = [];
   let shown = null;
   let drawing = null;
+  let drawn = new AbortController();
   const pointer = tip();
 
   async function take(name, reading) {
@@ -76,6 +77,7 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
       said.textContent = "";
       failed.textContent = `Chain ${chain.id} of ${element.dataset.name} is of another protein: best aligned, ${percent(fit.identity)} of ${fit.aligned} residues are equal, at least ${percent(LEAST_IDENTITY)} are needed. Choose another chain, file or protein.`;
       shown = null;
+      ended();
       place3d.replaceChildren(drop);
       onstructure(null);
       return;
@@ -88,16 +90,25 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
   }
   function clear() {
     chains = [];
-    shown = drawing = null;
+    shown = null;
+    ended();
     said.textContent = failed.textContent = "";
     chainField.hidden = remove.hidden = true;
     place3d.replaceChildren(drop);
     work.remember("contacts.structure", undefined);
     onstructure(null);
   }
+  /** The 3-D view is gone: its memory on the graphics card is freed. */
+  function ended() {
+    drawn.abort();
+    drawing = null;
+  }
   function draw(chain, places) {
     const position = (residue) => places[residue.place];
+    ended();
+    drawn = new AbortController();
     drawing = structure(chain, {
+      signal: drawn.signal,
       label: `Chain ${chain.id} of ${element.dataset.name} in 3-D`,
       onhover: (residue) => (residue ? pointer.show(last, named(residue, position(residue), chain)) : pointer.hide()),
       onchoose: (residue) => residue && position(residue) >= 0 && onresidue(position(residue)),
@@ -108,14 +119,15 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
     });
     place3d.replaceChildren(drawing.element, colours(drawing, position));
   }
-  function colours(drawn, position) {
+  function colours(drawn3d, position) {
     const choose = h("select", {}, Object.entries(COLOURS).map(([id, { title }]) => h("option", { value: id }, title)));
     const hint = h("p", { class: "hint" });
+    const how = h("p", { class: "hint" }, "Drag to turn, Ctrl and wheel for nearer; only this chain's backbone is drawn.");
     const apply = async () => {
       work.remember("contacts.colour", choose.value);
       const { values, scale, text } = await COLOURS[choose.value].of({ work, map, chain: shown.chain, position });
       hint.textContent = text;
-      drawn.colour((residue) => {
+      drawn3d.colour((residue) => {
         const value = values(residue);
         return Number.isFinite(value) ? scale(value) : [150, 160, 168];
       });
@@ -123,9 +135,10 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
     choose.value = work.option("contacts.colour", "position") in COLOURS ? work.option("contacts.colour", "position") : "position";
     choose.addEventListener("change", apply);
     apply();
-    const save = h("button", { type: "button", class: "ghost", onclick: async () => download(`${work.record.id}_structure.png`, await drawn.png()) }, "PNG of the view");
-    return h("div", { class: "stack" }, h("div", { class: "row spread" }, h("label", {}, "Colour", choose), save), hint);
+    const save = h("button", { type: "button", class: "ghost", onclick: async () => download(`${work.record.id}_structure.png`, await drawn3d.png()) }, "PNG of the view");
+    return h("div", { class: "stack" }, h("div", { class: "row spread" }, h("label", {}, "Colour", choose), save), hint, how);
   }
+  work.signal.addEventListener("abort", ended);
   let last = { clientX: 0, clientY: 0 };
   place3d.addEventListener("pointermove", (event) => (last = event));
   place3d.addEventListener("pointerleave", () => pointer.hide());
