@@ -13,7 +13,7 @@ export const diverging = (limit) => scale(DIVERGING, -limit, limit);
 export const sequential = (low, high) => scale(SEQUENTIAL, low, high);
 
 /** Whether the dark theme is shown. */
-export const isDark = () => inkOn(themed("--surface").match(/[\d.]+/g).map(Number)) === "#ffffff";
+export const isDark = () => inkOn(themed("--surface").match(/[\d.]+/g).slice(0, 3).map(Number)) === "#ffffff";
 
 /** From the side of the page's ground to its opposite: nothing is pale on a light page and dark on a dark one. */
 export const intensity = (low, high, dark = isDark()) => scale(dark ? ON_DARK : SEQUENTIAL, low, high);
@@ -29,7 +29,13 @@ export const pixel = ([r, g, b]) => ((255 << 24) | (Math.round(b) << 16) | (Math
 export const css = ([r, g, b]) => `rgb(${Math.round(r)} ${Math.round(g)} ${Math.round(b)})`;
 
 /** Black or white, whichever can be read on a colour. */
-export const inkOn = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#10181f" : "#ffffff");
+export const inkOn = (colour) => (luminance(colour) > 0.179 ? "#000000" : "#ffffff");
+
+/** As the contrast rules of WCAG have it, 0 to 1. */
+function luminance(colour) {
+  const [r, g, b] = colour.map((channel) => (channel <= 10 ? channel / 3294 : ((channel / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
 
 /** A colour of the theme as it is now, by the name of its custom property: `themed("--ink")`, as `rgb(...)`. */
 export function themed(name) {

@@ -35,8 +35,10 @@ export function entry(onchange, { limits = {}, examples = [], label = "Proteins,
   );
 
   let found = parse("");
+  let known = "";
   function read() {
-    found = parse(area.value, limits);
+    known = area.value;
+    found = parse(known, limits);
     mark();
     onchange(found);
     return found;
@@ -92,5 +94,5 @@ export function entry(onchange, { limits = {}, examples = [], label = "Proteins,
     box.classList.remove("over");
     take(event.dataTransfer.files[0]);
   });
-  return { element, text: () => area.value, set, read: () => found };
+  return { element, text: () => area.value, set, read: () => (area.value === known ? found : read()) };
 }

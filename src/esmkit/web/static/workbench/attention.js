@@ -84,6 +84,7 @@ class LargeMap {
         this.raw = values;
         this.failed.textContent = "";
         this.#redraw();
+        this.element.dataset.shown = `${layer}-${head}`;
       },
       (error) => {
         if (error.name !== "AbortError") this.failed.textContent = error.message;

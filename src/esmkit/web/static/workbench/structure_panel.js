@@ -10,6 +10,7 @@ import { logProbabilities } from "./work.js";
 
 const EXAMPLE = { name: "2yad_A.pdb", url: new URL("../examples/structures/2yad_A.pdb", import.meta.url) };
 const LEAST_IDENTITY = 0.3;
+const LEAST_ALIGNED = 10;
 const SAME = 0.95;
 const ACCEPTED = ".pdb,.ent,.cif,.mmcif,.gz";
 
@@ -62,6 +63,10 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
       failed.textContent = error.message;
     }
   }
+  function takeFile(chosen) {
+    work.remember("contacts.structure", undefined); // a link cannot hold it
+    return take(chosen.name, () => textOf(chosen));
+  }
   function useExample() {
     work.remember("contacts.structure", "example");
     return take(EXAMPLE.name, async () => {
@@ -73,9 +78,10 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
   function use(chain, fit) {
     failed.textContent = "";
     remove.hidden = false;
-    if (fit.identity < LEAST_IDENTITY || fit.aligned < Math.min(10, work.sequence.length)) {
+    const isTooShort = fit.aligned < Math.min(LEAST_ALIGNED, work.sequence.length);
+    if (fit.identity < LEAST_IDENTITY || isTooShort) {
       said.textContent = "";
-      failed.textContent = `Chain ${chain.id} of ${element.dataset.name} is of another protein: best aligned, ${percent(fit.identity)} of ${fit.aligned} residues are equal, at least ${percent(LEAST_IDENTITY)} are needed. Choose another chain, file or protein.`;
+      failed.textContent = `Chain ${chain.id} of ${element.dataset.name} is of another protein: ${isTooShort ? `only ${fit.aligned} residues can be aligned` : `best aligned, ${percent(fit.identity)} of ${fit.aligned} residues are equal, and at least ${percent(LEAST_IDENTITY)} are needed`}. Choose another chain, file or protein.`;
       shown = null;
       ended();
       place3d.replaceChildren(drop);
@@ -144,7 +150,7 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
   place3d.addEventListener("pointerleave", () => pointer.hide());
   file.addEventListener("change", () => {
     const [chosen] = file.files;
-    if (chosen) take(chosen.name, () => textOf(chosen));
+    if (chosen) takeFile(chosen);
     file.value = "";
   });
   chooser.addEventListener("change", () => {
@@ -156,7 +162,7 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
       event.preventDefault();
       element.classList.toggle("over", kind === "dragover");
       const chosen = kind === "drop" && event.dataTransfer.files[0];
-      if (chosen) take(chosen.name, () => textOf(chosen));
+      if (chosen) takeFile(chosen);
     });
   }
   if (work.option("contacts.structure") === "example") useExample();
