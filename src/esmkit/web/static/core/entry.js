@@ -94,5 +94,6 @@ export function entry(onchange, { limits = {}, examples = [], label = "Proteins,
     box.classList.remove("over");
     take(event.dataTransfer.files[0]);
   });
-  return { element, text: () => area.value, set, read: () => (area.value === parsed ? found : read()) }; // also what was typed a moment ago
+  const current = () => (area.value === parsed ? found : read()); // also what was typed a moment ago
+  return { element, text: () => area.value, set, read: current };
 }

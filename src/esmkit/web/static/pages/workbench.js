@@ -6,12 +6,15 @@ import { length } from "../core/fasta.js";
 import { link, read as readState, write as writeState } from "../core/state.js";
 import { tabs } from "../core/tabs.js";
 import { PROTEINS } from "../examples/proteins.js";
+import { view as attention } from "../workbench/attention.js";
+import { view as contacts } from "../workbench/contacts.js";
+import { view as embedding } from "../workbench/embedding.js";
 import { view as likelihood } from "../workbench/likelihood.js";
 import { view as masked } from "../workbench/masked.js";
 import { view as mutations } from "../workbench/mutations.js";
 import { Work } from "../workbench/work.js";
 
-const VIEWS = [mutations, masked, likelihood];
+const VIEWS = [mutations, masked, contacts, attention, embedding, likelihood];
 
 const model = one("#model");
 const chosenRecord = one("#record");
