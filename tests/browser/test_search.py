@@ -1,4 +1,4 @@
-"""Search: what the page shows is what the index has, with labels and how sure they are; and what to do without an index."""
+"""Search: what the page shows is what the index has, and how sure labels are; and what to do without an index."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ const MOST_SHOWN = 0.97; // an estimate never says that it is done
 /**
  * Runs `work(signal, reached)` while `place` shows what is done, for how long, and a button that stops it.
  *
- * `expected_s` is an estimate, or 0 for none; work in steps calls `reached(done, all)` instead. Gives what the work gives; null if it was stopped. Errors are shown, and give null.
+ * `expected_s` is an estimate, or 0 for none; work in steps calls `reached(done, all)` instead.
+ * Gives what the work gives; null if it was stopped. Errors are shown, and give null.
  */
 export async function waiting(place, text, work, { expected_s = 0 } = {}) {
   const stop = new AbortController();
@@ -16,7 +17,12 @@ export async function waiting(place, text, work, { expected_s = 0 } = {}) {
   const time = h("span", { class: "muted small" });
   const button = h("button", { type: "button", onclick: () => stop.abort() }, "Stop");
   place.replaceChildren(
-    h("div", { class: "stack waiting" }, h("div", { class: "row spread" }, h("span", { role: "status" }, text), h("span", { class: "row" }, time, button)), bar),
+    h(
+      "div",
+      { class: "stack waiting" },
+      h("div", { class: "row spread" }, h("span", { role: "status" }, text), h("span", { class: "row" }, time, button)),
+      bar,
+    ),
   );
   let steps = "";
   const reached = (done, all) => {
@@ -25,7 +31,11 @@ export async function waiting(place, text, work, { expected_s = 0 } = {}) {
   };
   const tick = () => {
     const seconds = (performance.now() - begun) / 1000;
-    time.textContent = steps ? `${steps}${seconds.toFixed(0)} s` : expected_s ? `${seconds.toFixed(0)} s of about ${Math.max(1, Math.ceil(expected_s))} s` : `${seconds.toFixed(0)} s`;
+    time.textContent = steps
+      ? `${steps}${seconds.toFixed(0)} s`
+      : expected_s
+        ? `${seconds.toFixed(0)} s of about ${Math.max(1, Math.ceil(expected_s))} s`
+        : `${seconds.toFixed(0)} s`;
     if (expected_s && !steps) bar.value = Math.min(MOST_SHOWN, seconds / expected_s);
   };
   tick();
@@ -35,7 +45,8 @@ export async function waiting(place, text, work, { expected_s = 0 } = {}) {
     place.replaceChildren();
     return found;
   } catch (error) {
-    if (error.name === "AbortError") place.replaceChildren(h("p", { class: "muted", role: "status" }, "Stopped; nothing was kept."));
+    if (error.name === "AbortError")
+      place.replaceChildren(h("p", { class: "muted", role: "status" }, "Stopped; nothing was kept."));
     else place.replaceChildren(h("p", { class: "error", role: "alert" }, error.message.replace(/^params__\w+: /, "")));
     return null;
   } finally {

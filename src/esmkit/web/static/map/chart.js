@@ -46,7 +46,9 @@ export class Chart {
     const isGood = (column) => {
       const cells = this.cells(column);
       const groups = new Set(cells).size;
-      return understood(cells).kind === "categories" ? groups > 1 && groups <= Math.min(MOST_CATEGORIES_AT_FIRST, this.size / 2) : column !== LENGTH;
+      return understood(cells).kind === "categories"
+        ? groups > 1 && groups <= Math.min(MOST_CATEGORIES_AT_FIRST, this.size / 2)
+        : column !== LENGTH;
     };
     return this.own.find(isGood) ?? LENGTH;
   }
@@ -57,8 +59,12 @@ export class Chart {
     const { kind: guessed, canBoth } = understood(cells);
     this.column = column;
     this.canBoth = canBoth && column !== CLUSTER;
-    this.coding = coded(column === CLUSTER ? cells.map((name) => (name === "noise" ? "" : name)) : cells, column === CLUSTER ? "categories" : (this.canBoth && kind) || guessed);
-    if (column === CLUSTER) this.coding.groups.filter(({ name }) => name === "missing").forEach((group) => (group.name = "noise"));
+    this.coding = coded(
+      column === CLUSTER ? cells.map((name) => (name === "noise" ? "" : name)) : cells,
+      column === CLUSTER ? "categories" : (this.canBoth && kind) || guessed,
+    );
+    if (column === CLUSTER)
+      this.coding.groups.filter(({ name }) => name === "missing").forEach((group) => (group.name = "noise"));
     this.hidden.clear();
   }
 
@@ -77,7 +83,9 @@ export class Chart {
     const wanted = text.trim().toLowerCase();
     if (!wanted) return [];
     const says = (point) => [this.records[point].id, ...this.columns.map((column) => this.cell(point, column))];
-    return this.records.flatMap((_, point) => (says(point).some((each) => String(each).toLowerCase().includes(wanted)) ? [point] : []));
+    return this.records.flatMap((_, point) =>
+      says(point).some((each) => String(each).toLowerCase().includes(wanted)) ? [point] : [],
+    );
   }
 
   /** The nearest others of a point: [{point, cosine}]. */
@@ -98,7 +106,9 @@ export class Chart {
   /** "PC1 (25.7 % of the variance)", "UMAP 1". */
   axis(number) {
     const share = this.layout.explained?.[number];
-    return share === undefined ? this.layout.axes[number] : `${this.layout.axes[number]} (${(100 * share).toFixed(1)} % of the variance)`;
+    return share === undefined
+      ? this.layout.axes[number]
+      : `${this.layout.axes[number]} (${(100 * share).toFixed(1)} % of the variance)`;
   }
 
   /** Rows for a CSV file: place, columns, nearest, sequence. */
@@ -109,7 +119,14 @@ export class Chart {
       const [nearest] = this.near(point);
       const { id, sequence } = this.records[point];
       const named = nearest ? [this.records[nearest.point].id, nearest.cosine] : ["", ""];
-      return [id, this.xs[point], this.ys[point], ...kept.map((column) => this.cell(point, column)), ...named, sequence];
+      return [
+        id,
+        this.xs[point],
+        this.ys[point],
+        ...kept.map((column) => this.cell(point, column)),
+        ...named,
+        sequence,
+      ];
     });
     return [["id", x, y, ...kept, "nearest", "cosine", "sequence"], ...rows];
   }

@@ -19,7 +19,8 @@ export function understood(cells) {
 
 /**
  * How points look: {kind, groups, fills, shapes, group} with a fill and a shape per point, and the number of its group.
- * Groups are [{name, count, fill, shape}], the largest first; of numbers there are two, "numbers" and "missing", and `low`, `high`.
+ * Groups are [{name, count, fill, shape}], the largest first; of numbers there are two, "numbers" and "missing", and
+ * `low`, `high`, `scale`.
  */
 export function coded(cells, kind) {
   return kind === "numbers" ? codedNumbers(cells) : codedCategories(cells);
@@ -36,7 +37,12 @@ function codedNumbers(cells) {
   const groups = [{ name: "numbers", count: sorted.length, fill: null, shape: "circle" }];
   if (missing) groups.push({ name: "missing", count: missing, fill: NO_GROUP, shape: "circle" });
   return {
-    kind: "numbers", low, high, scale, groups, group,
+    kind: "numbers",
+    low,
+    high,
+    scale,
+    groups,
+    group,
     fills: values.map((value) => (value === null ? NO_GROUP : css(scale(value)))),
     shapes: values.map(() => "circle"),
   };
@@ -46,7 +52,9 @@ function codedCategories(cells) {
   const names = cells.map((cell) => (isMissing(cell) ? null : String(cell).trim()));
   const counts = new Map();
   for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
-  const ordered = [...counts.keys()].sort((a, b) => (a === null) - (b === null) || counts.get(b) - counts.get(a) || compare(a, b));
+  const ordered = [...counts.keys()].sort(
+    (a, b) => (a === null) - (b === null) || counts.get(b) - counts.get(a) || compare(a, b),
+  );
   const most = GROUPS.length * SHAPES.length;
   const groups = ordered.map((name, at) => ({
     name: name ?? "missing",
@@ -56,7 +64,13 @@ function codedCategories(cells) {
   }));
   const places = new Map(ordered.map((name, at) => [name, at]));
   const group = names.map((name) => places.get(name));
-  return { kind: "categories", groups, group, fills: group.map((at) => groups[at].fill), shapes: group.map((at) => groups[at].shape) };
+  return {
+    kind: "categories",
+    groups,
+    group,
+    fills: group.map((at) => groups[at].fill),
+    shapes: group.map((at) => groups[at].shape),
+  };
 }
 
 const compare = (a, b) => String(a).localeCompare(String(b), "en", { numeric: true });

@@ -11,8 +11,8 @@ const ROWS_LOOKED_AT = 50;
  * What a text holds.
  *
  * `records`: [{id, sequence, values: {column: text}}] that can be used; `columns`: names of what is known of them.
- * `problems`: [{line, text}] of rows that cannot. Of a table also `names`, `sequenceColumn` and `idColumn`: as chosen, or
- * by name (sequence, seq, ...; id, name, accession, entry, ...), else the first that looks like it; `idColumn` may be "".
+ * `problems`: [{line, text}] of rows that cannot. Of a table also `names`, `sequenceColumn` and `idColumn`: as chosen,
+ * or by name (sequence, seq, ...; id, name, accession, ...), else the first that looks like it; `idColumn` may be "".
  */
 export function read(text, { maxResidues, sequenceColumn = null, idColumn = null }) {
   const clean = text.replace(/^\ufeff/, "");
@@ -50,7 +50,12 @@ function fromFasta(text) {
     const line = raw.trim();
     if (line.startsWith(">")) {
       const [id, ...words] = line.slice(1).trim().split(/\s+/);
-      records.push({ id: id || `sequence_${records.length + 1}`, sequence: "", values: about(words.join(" ")), line: index + 1 });
+      records.push({
+        id: id || `sequence_${records.length + 1}`,
+        sequence: "",
+        values: about(words.join(" ")),
+        line: index + 1,
+      });
     } else if (line) {
       records.at(-1).sequence += line;
     }
@@ -67,13 +72,17 @@ function about(description) {
 }
 
 function fromTable(text, sequenceColumn, idColumn) {
-  const read = globalThis.Papa.parse(text.replace(/\s+$/, ""), { skipEmptyLines: "greedy", delimitersToGuess: [",", "\t", ";"] });
+  const read = globalThis.Papa.parse(text.replace(/\s+$/, ""), {
+    skipEmptyLines: "greedy",
+    delimitersToGuess: [",", "\t", ";"],
+  });
   const [names = [], ...rows] = read.data;
   const trimmed = names.map((name) => name.trim());
   const twice = trimmed.find((name, at) => trimmed.indexOf(name) !== at);
   if (twice !== undefined) return nothing(trimmed, `line 1: two columns are called “${twice}”`);
   const sequence = sequenceColumn ?? columnOfSequences(trimmed, rows);
-  if (sequence === null) return nothing(trimmed, "no column holds protein sequences; the first row must name the columns");
+  if (sequence === null)
+    return nothing(trimmed, "no column holds protein sequences; the first row must name the columns");
   const id = idColumn ?? columnOfIds(trimmed, rows, sequence);
   const problems = [];
   const records = [];
@@ -92,7 +101,15 @@ function fromTable(text, sequenceColumn, idColumn) {
   return { kind: "table", records, columns, problems, names: trimmed, sequenceColumn: sequence, idColumn: id };
 }
 
-const nothing = (names, text) => ({ kind: "table", records: [], columns: [], problems: [{ line: 1, text }], names, sequenceColumn: null, idColumn: "" });
+const nothing = (names, text) => ({
+  kind: "table",
+  records: [],
+  columns: [],
+  problems: [{ line: 1, text }],
+  names,
+  sequenceColumn: null,
+  idColumn: "",
+});
 
 function columnOfSequences(names, rows) {
   const byName = named(names, NAMES_OF_SEQUENCE);

@@ -13,18 +13,30 @@ export const requestOf = (records, params) => ({ items: records.map(({ sequence 
 
 /** Snippets for `codeButton`; `file` is the name of the file that holds the proteins, `set` what was read of it. */
 export function snippets(chart, file, set, params) {
-  return { curl: byCurl(chart, params), "Python (esmkit)": byPython(chart, file, set), CLI: byCommand(chart, file, set) };
+  return {
+    curl: byCurl(chart, params),
+    "Python (esmkit)": byPython(chart, file, set),
+    CLI: byCommand(chart, file, set),
+  };
 }
 
 function byCurl({ records, about }, params) {
   const { items } = requestOf(records, params);
   if (items.length <= MOST_INLINE) return curl(about.model.slug, "map", items, params);
   const key = frame.asks_for_keys ? ` \\\n  -H 'Authorization: Token KEY'` : "";
-  return `# map-request.json: the button “Request” saves it\ncurl ${frame.origin}${path(about.model.slug, "map")} \\\n  -H 'Content-Type: application/json'${key} \\\n  -d @map-request.json`;
+  return [
+    "# map-request.json: the button “Request” saves it",
+    `curl ${frame.origin}${path(about.model.slug, "map")} \\`,
+    `  -H 'Content-Type: application/json'${key} \\`,
+    "  -d @map-request.json",
+  ].join("\n");
 }
 
 function byPython({ about }, file, { kind, idColumn, sequenceColumn }) {
-  const columns = kind === "table" ? [idColumn && `id_column=${quoted(idColumn)}`, `sequence_column=${quoted(sequenceColumn)}`].filter(Boolean) : [];
+  const columns =
+    kind === "table"
+      ? [idColumn && `id_column=${quoted(idColumn)}`, `sequence_column=${quoted(sequenceColumn)}`].filter(Boolean)
+      : [];
   return [
     "import esmkit",
     `from esmkit.applications.maps import ${about.method}`,

@@ -9,7 +9,12 @@ import { requestOf, snippets } from "../map/snippets.js";
 import { source } from "../map/source.js";
 import { show } from "../map/view.js";
 
-const EXAMPLE = { id: "cath", title: "283 domains of CATH", name: "cath_domains.csv", address: new URL("../examples/cath_domains.csv", import.meta.url) };
+const EXAMPLE = {
+  id: "cath",
+  title: "283 domains of CATH",
+  name: "cath_domains.csv",
+  address: new URL("../examples/cath_domains.csv", import.meta.url),
+};
 const NEAREST = 10;
 const FEWEST = 3;
 const MOST_IN_LINK = 60_000;
@@ -24,7 +29,8 @@ let shown = null;
 let isBusy = false;
 
 const panel = source(describe, {
-  maxResidues: frame.max_residues, mostBytes,
+  maxResidues: frame.max_residues,
+  mostBytes,
   examples: [{ title: EXAMPLE.title, open: openExample }],
 });
 one("#source").append(panel.element);
@@ -43,11 +49,13 @@ const isUsable = ({ records, problems, leavesOut }) =>
 function describe(found) {
   runButton.disabled = !isUsable(found);
   const { records } = found;
+  const count = records.length.toLocaleString("en");
   const expected = expectedSeconds(records);
   const time = expected ? ` About ${duration(expected)} with ${chosenModel().title}.` : "";
-  let text = records.length ? `${records.length.toLocaleString("en")} proteins, ${residuesOf(records).toLocaleString("en")} residues.${time}` : "";
+  let text = records.length ? `${count} proteins, ${residuesOf(records).toLocaleString("en")} residues.${time}` : "";
   if (records.length && records.length < FEWEST) text = `A map needs ${FEWEST} proteins or more.`;
-  if (records.length > mostItems) text = `${records.length.toLocaleString("en")} proteins; at most ${mostItems.toLocaleString("en")} fit on this page. Take some, or use esmkit map on the command line.`;
+  if (records.length > mostItems)
+    text = `${count} proteins; at most ${mostItems.toLocaleString("en")} fit here. Take some, or use esmkit map.`;
   one("#estimate").textContent = text;
 }
 
@@ -86,8 +94,10 @@ async function run(wanted = {}) {
   one("#map").hidden = false;
   const file = (given.name || "proteins").replace(/\.\w+$/, "");
   shown = show(one("#map"), chart, {
-    file, remember,
-    code: () => snippets(chart, given.name || (set.kind === "FASTA" ? "proteins.fasta" : "proteins.csv"), set, asked.params),
+    file,
+    remember,
+    code: () =>
+      snippets(chart, given.name || (set.kind === "FASTA" ? "proteins.fasta" : "proteins.csv"), set, asked.params),
     request: () => asked,
     clusters: clusterPanel(set),
   });
@@ -97,14 +107,18 @@ async function run(wanted = {}) {
 
 function doing({ records }, about) {
   const embedding = `Embedding ${records.length.toLocaleString("en")} proteins with ${about.model.title}`;
-  return about.method === "umap" ? `${embedding}, then UMAP, whose first run takes some seconds more…` : `${embedding}…`;
+  return about.method === "umap"
+    ? `${embedding}, then UMAP, whose first run takes some seconds more…`
+    : `${embedding}…`;
 }
 
 /** The one result of an action over all proteins, while its progress is shown; null if it was stopped or failed. */
 async function embedded(slug, set, action, given, text, place = one("#progress")) {
   const begun = performance.now();
   const items = set.records.map(({ sequence }) => ({ sequence }));
-  const found = await waiting(place, text, (signal) => call(slug, action, items, given, { signal }), { expected_s: expectedSeconds(set.records, slug) });
+  const found = await waiting(place, text, (signal) => call(slug, action, items, given, { signal }), {
+    expected_s: expectedSeconds(set.records, slug),
+  });
   if (!found) return null;
   if (given.method !== "umap") speeds[slug] = (residuesOf(set.records) * 1000) / (performance.now() - begun);
   describe(panel.found());
@@ -117,9 +131,19 @@ function clusterPanel(set) {
     "select",
     { "aria-label": "Method of clustering" },
     h("option", { value: "hdbscan" }, "HDBSCAN (leaves noise)"),
-    h("option", { value: "leiden", disabled: !offers.leiden }, offers.leiden ? "Leiden (no noise)" : "Leiden (not installed)"),
+    h(
+      "option",
+      { value: "leiden", disabled: !offers.leiden },
+      offers.leiden ? "Leiden (no noise)" : "Leiden (not installed)",
+    ),
   );
-  const size = h("input", { type: "number", min: 2, max: set.records.length, value: Math.min(5, set.records.length), "aria-label": "Proteins of a cluster, at least" });
+  const size = h("input", {
+    type: "number",
+    min: 2,
+    max: set.records.length,
+    value: Math.min(5, set.records.length),
+    "aria-label": "Proteins of a cluster, at least",
+  });
   const place = h("div", {});
   const button = h("button", { type: "button", onclick: find }, "Find clusters");
   by.addEventListener("change", () => (sizes.hidden = by.value !== "hdbscan"));
@@ -135,15 +159,30 @@ function clusterPanel(set) {
     chart.colour(CLUSTER);
     shown.refresh();
     const count = Object.keys(found.sizes).length;
-    place.replaceChildren(h("p", { class: "hint", role: "status" }, `${count} ${count === 1 ? "cluster" : "clusters"}, ${found.noise} of ${own.size} are noise.`));
+    place.replaceChildren(
+      h(
+        "p",
+        { class: "hint", role: "status" },
+        `${count} ${count === 1 ? "cluster" : "clusters"}, ${found.noise} of ${own.size} are noise.`,
+      ),
+    );
   }
-  return h("section", { class: "stack clusters", "aria-label": "Clusters" }, h("h2", {}, "Clusters"), by, h("div", { class: "row" }, sizes, button), h("p", { class: "hint" }, "Of whole embeddings, not of places on the map; they are computed again for it."), place);
+  return h(
+    "section",
+    { class: "stack clusters", "aria-label": "Clusters" },
+    h("h2", {}, "Clusters"),
+    by,
+    h("div", { class: "row" }, sizes, button),
+    h("p", { class: "hint" }, "Of whole embeddings, not of places on the map; they are computed again for it."),
+    place,
+  );
 }
 
 function state() {
   const { text, example, name, columns, leavesOut } = panel.given();
   const content = example ? { example } : { text, name, columns, leavesOut };
-  const column = chart && chart.column !== CLUSTER ? { column: chart.column, kind: chart.canBoth ? chart.coding.kind : null } : {};
+  const column =
+    chart && chart.column !== CLUSTER ? { column: chart.column, kind: chart.canBoth ? chart.coding.kind : null } : {};
   return { ...content, model: model.value, method: method.value, ...column };
 }
 

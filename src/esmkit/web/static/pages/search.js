@@ -14,7 +14,9 @@ const { indexes } = frame.page;
 if (indexes.length) await begin();
 
 async function begin() {
-  const [index, k, where, identity, label, runButton] = ["#index", "#k", "#where", "#identity", "#label", "#run"].map((each) => one(each));
+  const [index, k, where, identity, label, runButton] = ["#index", "#k", "#where", "#identity", "#label", "#run"].map(
+    (each) => one(each),
+  );
   let shown = 0;
   const editor = entry(check, {
     examples: DOMAINS,
@@ -31,21 +33,42 @@ async function begin() {
   const chosen = () => indexes.find(({ name }) => name === index.value);
 
   function check({ records, problems }) {
-    one("#count").textContent = records.length ? `${records.length} ${records.length === 1 ? "protein" : "proteins"}.` : "";
+    one("#count").textContent = records.length
+      ? `${records.length} ${records.length === 1 ? "protein" : "proteins"}.`
+      : "";
     runButton.disabled = !records.length || problems.length > 0 || !k.checkValidity() || chosen().model === null;
   }
   function describe() {
     const { built_with: slug, model, pooling, layers, approximate, columns, labels } = chosen();
-    const facts = `Built with ${slug}: ${pooling} of layer ${layers.join(", ")}; search is ${approximate ? "approximate" : "exact"}.`;
+    const way = approximate ? "approximate" : "exact";
+    const facts = `Built with ${slug}: ${pooling} of layer ${layers.join(", ")}; search is ${way}.`;
     one("#about").replaceChildren(
-      model === null ? h("span", { class: "error", role: "alert" }, `This index was built with ${slug}, which this server does not run; its operator adds --model ${slug}.`) : facts,
+      model === null
+        ? h(
+            "span",
+            { class: "error", role: "alert" },
+            `This index was built with ${slug}, which this server does not run; its operator adds --model ${slug}.`,
+          )
+        : facts,
     );
-    label.replaceChildren(h("option", { value: "" }, "no column"), ...labels.map(({ column, k: voters }) => h("option", { value: labels.findIndex((each) => each.column === column && each.k === voters) }, labels.some((other) => other.column === column && other.k !== voters) ? `${column} (${voters} neighbours)` : column)));
+    label.replaceChildren(
+      h("option", { value: "" }, "no column"),
+      ...labels.map(({ column, k: voters }) =>
+        h(
+          "option",
+          { value: labels.findIndex((each) => each.column === column && each.k === voters) },
+          labels.some((other) => other.column === column && other.k !== voters)
+            ? `${column} (${voters} neighbours)`
+            : column,
+        ),
+      ),
+    );
     if (labels.length) label.value = 0;
     const text = columns.find(({ kind }) => kind === "text");
     where.placeholder = text ? `length > 100 AND ${quotedName(text.name)} = '…'` : "length > 100";
     const names = ["id", "length", ...columns.map(({ name }) => name)].map(quotedName).join(", ");
-    one("#where-help").textContent = `Conditions with = != < <= > >= and AND between them, of ${names}; text in single quotes.`;
+    one("#where-help").textContent =
+      `Conditions with = != < <= > >= and AND between them, of ${names}; text in single quotes.`;
     check(editor.read());
   }
   const quotedName = (name) => (/^[^\W\d]\w*$/.test(name) ? name : `"${name}"`);
@@ -53,7 +76,12 @@ async function begin() {
   /** What the form asks for. */
   function asked() {
     const chosenLabel = label.value === "" ? null : chosen().labels[Number(label.value)];
-    const params = { index: index.value, k: Number(k.value), ...(where.value.trim() ? { where: where.value.trim() } : {}), ...(identity.checked ? { identity: true } : {}) };
+    const params = {
+      index: index.value,
+      k: Number(k.value),
+      ...(where.value.trim() ? { where: where.value.trim() } : {}),
+      ...(identity.checked ? { identity: true } : {}),
+    };
     const labelParams = chosenLabel && { index: index.value, label_column: chosenLabel.column, k: chosenLabel.k };
     return { index: chosen(), params, label: chosenLabel, labelParams, identity: identity.checked };
   }
@@ -77,7 +105,9 @@ async function begin() {
     const wanted = asked();
     runButton.disabled = true;
     one("#nothing").hidden = true;
-    const answers = await waiting(one("#progress"), `Searching in ${wanted.index.name}…`, (signal, reached) => found(records, wanted, signal, reached));
+    const answers = await waiting(one("#progress"), `Searching in ${wanted.index.name}…`, (signal, reached) =>
+      found(records, wanted, signal, reached),
+    );
     check(editor.read());
     one("#found").hidden = !answers;
     if (!answers) return;
@@ -91,7 +121,15 @@ async function begin() {
       },
     });
   }
-  const state = () => ({ text: editor.text(), index: index.value, k: k.value, where: where.value, identity: identity.checked, label: label.value, shown });
+  const state = () => ({
+    text: editor.text(),
+    index: index.value,
+    k: k.value,
+    where: where.value,
+    identity: identity.checked,
+    label: label.value,
+    shown,
+  });
 
   const saved = await readState();
   if (saved) {

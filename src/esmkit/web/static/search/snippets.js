@@ -15,7 +15,11 @@ export function snippets(records, asked) {
 }
 
 function byPython(items, { index, params, label }) {
-  const embed = [`[${items.map(({ sequence }) => quoted(sequence)).join(",\n    ")}]`, `layers=${index.layers[0]}`, `pool=${quoted(index.pooling)}`];
+  const embed = [
+    `[${items.map(({ sequence }) => quoted(sequence)).join(",\n    ")}]`,
+    `layers=${index.layers[0]}`,
+    `pool=${quoted(index.pooling)}`,
+  ];
   const where = params.where ? `, where=index.where(${quoted(params.where)})` : "";
   const lines = [
     "import esmkit",
@@ -27,14 +31,30 @@ function byPython(items, { index, params, label }) {
     `for hits in index.search(queries, k=${params.k}${where}):`,
     "    print([(hit.id, round(hit.cosine, 4)) for hit in hits])",
   ];
-  if (label) lines.push(`for annotation in Annotator.of(index, ${quoted(label.column)}, neighbours=${label.k}).annotate(queries):`, "    print(annotation.label, annotation.best, round(annotation.reliability, 2))");
+  if (label)
+    lines.push(
+      `for annotation in Annotator.of(index, ${quoted(label.column)}, neighbours=${label.k}).annotate(queries):`,
+      "    print(annotation.label, annotation.best, round(annotation.reliability, 2))",
+    );
   return lines.join("\n");
 }
 
 function byCommand({ index, params, label }) {
   const folder = shell(index.name);
-  const flags = [`-k ${params.k}`, params.identity ? "--identity" : "", params.where ? `--where ${shell(params.where)}` : ""].filter(Boolean).join(" ");
-  const lines = [`# ${index.name}: the folder of the index, on the server's machine`, `esmkit search ${folder} queries.fasta ${flags} --out hits.csv`];
-  if (label) lines.push(`esmkit annotate ${folder} queries.fasta --label-column ${shell(label.column)} -k ${label.k} --out labels.csv`);
+  const flags = [
+    `-k ${params.k}`,
+    params.identity ? "--identity" : "",
+    params.where ? `--where ${shell(params.where)}` : "",
+  ]
+    .filter(Boolean)
+    .join(" ");
+  const lines = [
+    `# ${index.name}: the folder of the index, on the server's machine`,
+    `esmkit search ${folder} queries.fasta ${flags} --out hits.csv`,
+  ];
+  if (label)
+    lines.push(
+      `esmkit annotate ${folder} queries.fasta --label-column ${shell(label.column)} -k ${label.k} --out labels.csv`,
+    );
   return lines.join("\n");
 }

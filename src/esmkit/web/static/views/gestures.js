@@ -3,8 +3,8 @@
 const MOVED_PX = 4;
 
 /**
- * Turns events of an element into `does`: hover(x, y, event), leave(), click(x, y), pan(right, down), zoom(factor, x, y),
- * lasso(path) while it is drawn, lassoed(path, add). Places are pixels of the element.
+ * Turns events of an element into `does`: hover(x, y, event), leave(), click(x, y), pan(right, down),
+ * zoom(factor, x, y), lasso(path) while it is drawn, lassoed(path, add). Places are pixels of the element.
  * Shift draws a lasso in any mode, and in the mode "lasso" it adds to what is selected. Gives {mode("move" | "lasso")}.
  */
 export function gestures(element, does) {
@@ -44,7 +44,8 @@ export function gestures(element, does) {
   function pinch(id, now) {
     const [, other] = [...down].find(([each]) => each !== id);
     const before = down.get(id);
-    const factor = Math.hypot(now[0] - other[0], now[1] - other[1]) / (Math.hypot(before[0] - other[0], before[1] - other[1]) || 1);
+    const factor =
+      Math.hypot(now[0] - other[0], now[1] - other[1]) / (Math.hypot(before[0] - other[0], before[1] - other[1]) || 1);
     does.zoom(factor, (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
     does.pan((now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
     if (path) does.lasso([]);

@@ -65,7 +65,10 @@ export function ticks(low, high, count) {
   const first = Math.ceil(low / step);
   const last = Math.floor(high / step);
   const digits = Math.max(0, -Math.floor(Math.log10(step)));
-  return Array.from({ length: last - first + 1 }, (_, at) => ({ value: (first + at) * step, text: ((first + at) * step).toFixed(digits) }));
+  return Array.from({ length: last - first + 1 }, (_, at) => ({
+    value: (first + at) * step,
+    text: ((first + at) * step).toFixed(digits),
+  }));
 }
 
 /** Whether a point lies inside of a polygon [[x, y], ...]. */

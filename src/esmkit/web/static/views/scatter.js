@@ -11,14 +11,20 @@ const STEP_PX = 60;
 const TICK_PX = 110;
 
 /**
- * A scatter plot. `onchoose(point | null)` is told of clicks, `onlasso(points, {add})` of what was circled, `about(point)`
- * gives the text of the tip.
+ * A scatter plot. `onchoose(point | null)` is told of clicks, `onlasso(points, {add})` of what was circled,
+ * `about(point)` gives the text of the tip.
  *
  * Gives {element, place(points), look(looks), mark(marks), mode("move" | "lasso"), zoom(factor), fit(), radius()}:
  * points are {xs, ys, hasScale}, looks {fills, shapes, shown}, marks {selected: Set, chosen, near: [points]}.
  */
 export function scatter({ label, describedBy, onchoose, onlasso, about }) {
-  const canvas = h("canvas", { class: "scatter", role: "img", tabindex: 0, "aria-label": label, "aria-describedby": describedBy });
+  const canvas = h("canvas", {
+    class: "scatter",
+    role: "img",
+    tabindex: 0,
+    "aria-label": label,
+    "aria-describedby": describedBy,
+  });
   const element = h("div", { class: "scatter-box" }, canvas);
   const pointer = tip();
   let points = { xs: [], ys: [], hasScale: true };
@@ -78,7 +84,10 @@ export function scatter({ label, describedBy, onchoose, onlasso, about }) {
     trace(context, looks.shapes[point], ...at(point), size);
     context.fillStyle = looks.fills[point];
     context.fill();
-    Object.assign(context, { strokeStyle: isOutlined ? colours.ink : colours.muted, lineWidth: isOutlined ? 1.4 : 0.5 });
+    Object.assign(context, {
+      strokeStyle: isOutlined ? colours.ink : colours.muted,
+      lineWidth: isOutlined ? 1.4 : 0.5,
+    });
     context.stroke();
   }
   function drawLinks(context) {
@@ -138,13 +147,20 @@ export function scatter({ label, describedBy, onchoose, onlasso, about }) {
     },
     lassoed(path, add) {
       lasso = [];
-      const inside = points.xs.map((_, point) => point).filter((point) => looks.shown[point] && isInside(...at(point), path));
+      const inside = points.xs
+        .map((_, point) => point)
+        .filter((point) => looks.shown[point] && isInside(...at(point), path));
       onlasso(inside, { add });
       redraw();
     },
   });
   canvas.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: [STEP_PX, 0], ArrowRight: [-STEP_PX, 0], ArrowUp: [0, STEP_PX], ArrowDown: [0, -STEP_PX] }[event.key];
+    const step = {
+      ArrowLeft: [STEP_PX, 0],
+      ArrowRight: [-STEP_PX, 0],
+      ArrowUp: [0, STEP_PX],
+      ArrowDown: [0, -STEP_PX],
+    }[event.key];
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (step) plane.pan(...step);
     else if (event.key === "+" || event.key === "=") plane.zoom(1.3);
@@ -197,7 +213,12 @@ export function scatter({ label, describedBy, onchoose, onlasso, about }) {
 function drawGrid(context, plane, colours) {
   const [left, high] = plane.fromWindow(0, 0);
   const [right, low] = plane.fromWindow(plane.width, plane.height);
-  Object.assign(context, { strokeStyle: colours.line, lineWidth: 1, fillStyle: colours.muted, font: "11px system-ui, sans-serif" });
+  Object.assign(context, {
+    strokeStyle: colours.line,
+    lineWidth: 1,
+    fillStyle: colours.muted,
+    font: "11px system-ui, sans-serif",
+  });
   for (const { value, text } of ticks(left, right, plane.width / TICK_PX)) {
     const [x] = plane.toWindow(value, 0);
     line(context, x, 0, x, plane.height);

@@ -3,7 +3,8 @@ import { h } from "../core/dom.js";
 
 /**
  * A table of `rows`. Columns are {title, value(row), show(row), number: whether right-aligned, note}: `value` sorts,
- * `show` gives text or an element (by default the value). `sorted` is {column, down} to begin with, else rows stay as given.
+ * `show` gives text or an element (by default the value). `sorted` is {column, down} to begin with, else rows stay as
+ * given.
  */
 export function sortable({ columns, rows, caption, most = 200, sorted = null, rowClass = () => null }) {
   let by = sorted;
@@ -13,10 +14,21 @@ export function sortable({ columns, rows, caption, most = 200, sorted = null, ro
     h(
       "th",
       { scope: "col", class: column.number ? "number" : null, title: column.note },
-      h("button", { type: "button", class: "ghost sort", onclick: () => sort(at) }, column.title, h("span", { class: "arrow", "aria-hidden": "true" })),
+      h(
+        "button",
+        { type: "button", class: "ghost sort", onclick: () => sort(at) },
+        column.title,
+        h("span", { class: "arrow", "aria-hidden": "true" }),
+      ),
     ),
   );
-  const table = h("table", {}, h("caption", { class: "visually-hidden" }, caption), h("thead", {}, h("tr", {}, heads)), body);
+  const table = h(
+    "table",
+    {},
+    h("caption", { class: "visually-hidden" }, caption),
+    h("thead", {}, h("tr", {}, heads)),
+    body,
+  );
 
   function sort(at) {
     by = by?.column === at ? { column: at, down: !by.down } : { column: at, down: Boolean(columns[at].number) };
@@ -30,12 +42,26 @@ export function sortable({ columns, rows, caption, most = 200, sorted = null, ro
       else head.removeAttribute("aria-sort");
       head.querySelector(".arrow").textContent = isBy ? (by.down ? "↓" : "↑") : "";
     });
-    body.replaceChildren(...ordered.slice(0, most).map((row) => h("tr", { class: rowClass(row) }, columns.map((column) => cell(column, row)))));
-    rest.textContent = rows.length > most ? `The first ${most} of ${rows.length.toLocaleString("en")}; the CSV has all.` : "";
+    body.replaceChildren(
+      ...ordered.slice(0, most).map((row) =>
+        h(
+          "tr",
+          { class: rowClass(row) },
+          columns.map((column) => cell(column, row)),
+        ),
+      ),
+    );
+    rest.textContent =
+      rows.length > most ? `The first ${most} of ${rows.length.toLocaleString("en")}; the CSV has all.` : "";
     rest.hidden = !rest.textContent;
   }
   draw();
-  return h("div", { class: "stack" }, h("div", { class: "scroll table-box", tabindex: 0, role: "region", "aria-label": caption }, table), rest);
+  return h(
+    "div",
+    { class: "stack" },
+    h("div", { class: "scroll table-box", tabindex: 0, role: "region", "aria-label": caption }, table),
+    rest,
+  );
 }
 
 function cell(column, row) {
