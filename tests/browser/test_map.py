@@ -192,9 +192,10 @@ def test_a_umap_is_drawn_where_it_is_installed(open_page: Opens, served: ServedP
 def test_rows_that_cannot_be_read_are_named_and_left_out_if_asked(open_page: Opens, check: Callable[..., None]) -> None:
     page = open_page("/map")
     lines = ["label;chain;kd", *(f"{row['id']};{row['sequence']};{at}" for at, row in enumerate(domains(20)))]
-    lines[3] = lines[3].replace("A", "1", 1)
+    name, sequence, number = lines[3].split(";")
+    lines[3] = f"{name};1{sequence[1:]};{number}"
     drop(page, "measured.csv", "\n".join(lines))
-    page.get_by_text("“1” at residue").wait_for()
+    page.get_by_text("“1” at residue 1").wait_for()
     assert page.get_by_label("Column of sequences").input_value() == "chain"
     assert page.get_by_label("Column of names").input_value() == "label"
     assert page.get_by_role("button", name="Draw the map").is_disabled()

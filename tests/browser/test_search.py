@@ -35,8 +35,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedProcess
         yield server
 
 
-def asked(searched: ServedProcess, action: str, sequences: list[str], **params: Any) -> Any:
-    body = {"items": [{"sequence": each} for each in sequences], "params": {"index": "domains", **params}}
+def asked(searched: ServedProcess, action: str, proteins: list[str], **params: Any) -> Any:
+    body = {"items": [{"sequence": each} for each in proteins], "params": {"index": "domains", **params}}
     with searched.client() as client:
         answer = client.post(f"/api/v3/esm2-mini/{action}/", json=body)
     assert answer.status_code == 200, answer.text

@@ -54,6 +54,11 @@ export async function waiting(place, text, work, { expected_s = 0 } = {}) {
   }
 }
 
+/** Brings what was found into view where it lies below the window, as on phones. */
+export function reveal(element) {
+  if (element.getBoundingClientRect().top > innerHeight * 0.7) element.scrollIntoView({ block: "start" });
+}
+
 /** A duration for people. */
 export function duration(seconds) {
   if (seconds < 1.5) return "a second";

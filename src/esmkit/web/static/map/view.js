@@ -19,7 +19,7 @@ const MOST_TOLD = 8;
 export function show(place, chart, { file, code, request, clusters, remember }) {
   const does = { choose, select };
   const plot = scatter({
-    label: `Map of ${chart.size} proteins: ${chart.axis(0)} to the right, ${chart.axis(1)} up; the table has the numbers`,
+    label: `Map of ${chart.size} proteins: ${chart.axis(0)} to the right, ${chart.axis(1)} up; numbers in the table`,
     describedBy: "map-keys",
     about: (point) => tipOf(chart, point),
     onchoose: choose,
@@ -34,7 +34,7 @@ export function show(place, chart, { file, code, request, clusters, remember }) 
   });
   const key = h("aside", { class: "map-key", "aria-label": "Legend" });
   const near = h("section", { class: "stack map-near", "aria-label": "Nearest proteins" });
-  const taken = h("section", { class: "stack", "aria-label": "Proteins", "aria-live": "polite" });
+  const taken = h("section", { class: "stack", "aria-label": "Table", "aria-live": "polite" });
   const notes = [
     h("div", { class: "row" }, saves(chart, plot, file, request), codeButton(code)),
     h("p", { class: "hint", id: "map-keys" }, caption(chart)),

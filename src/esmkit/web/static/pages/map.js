@@ -3,7 +3,7 @@ import { call } from "../core/api.js";
 import { copyText } from "../core/code.js";
 import { frame, h, notify, one } from "../core/dom.js";
 import { link, read as readState, write as writeState } from "../core/state.js";
-import { duration, waiting } from "../core/waiting.js";
+import { duration, reveal, waiting } from "../core/waiting.js";
 import { CLUSTER, Chart } from "../map/chart.js";
 import { requestOf, snippets } from "../map/snippets.js";
 import { source } from "../map/source.js";
@@ -80,17 +80,14 @@ async function run(wanted = {}) {
   const about = { model: chosenModel(), method: method.value };
   const asked = requestOf(set.records, params());
   isBusy = runButton.disabled = true;
-  one("#nothing").hidden = true;
   const layout = await embedded(about.model.slug, set, "map", asked.params, doing(set, about));
   isBusy = false;
   describe(panel.found());
-  if (!layout) {
-    one("#nothing").hidden = chart !== null;
-    return;
-  }
+  if (!layout) return;
   chart = new Chart(set, layout, about);
   const column = chart.columns.includes(wanted.column) ? wanted.column : chart.firstColumn();
   chart.colour(column, wanted.kind);
+  one("#nothing").hidden = true;
   one("#map").hidden = false;
   const file = (given.name || "proteins").replace(/\.\w+$/, "");
   shown = show(one("#map"), chart, {
@@ -102,6 +99,7 @@ async function run(wanted = {}) {
     clusters: clusterPanel(set),
   });
   one("#share").disabled = false;
+  reveal(one("#map"));
   remember();
 }
 

@@ -4,7 +4,7 @@ import { copyText } from "../core/code.js";
 import { frame, h, one } from "../core/dom.js";
 import { entry } from "../core/entry.js";
 import { link, read as readState, write as writeState } from "../core/state.js";
-import { waiting } from "../core/waiting.js";
+import { reveal, waiting } from "../core/waiting.js";
 import { DOMAINS } from "../examples/domains.js";
 import { show } from "../search/results.js";
 import { snippets } from "../search/snippets.js";
@@ -104,13 +104,13 @@ async function begin() {
     const { records } = editor.read();
     const wanted = asked();
     runButton.disabled = true;
-    one("#nothing").hidden = true;
     const answers = await waiting(one("#progress"), `Searching in ${wanted.index.name}…`, (signal, reached) =>
       found(records, wanted, signal, reached),
     );
     check(editor.read());
-    one("#found").hidden = !answers;
     if (!answers) return;
+    one("#nothing").hidden = true;
+    one("#found").hidden = false;
     shown = first;
     show(one("#found"), answers, wanted, {
       chosen: first,
@@ -120,6 +120,7 @@ async function begin() {
         writeState(state());
       },
     });
+    reveal(one("#found"));
   }
   const state = () => ({
     text: editor.text(),
