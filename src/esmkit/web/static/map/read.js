@@ -6,6 +6,7 @@ const RESIDUES = /^[ACDEFGHIKLMNPQRSTVWYXBUZO]+$/;
 const HEADER_FIELDS = { organism: /\bOS=(.+?)(?= [A-Z]{2}=|$)/, gene: /\bGN=(\S+)/ };
 const LEAST_RESIDUES = 5;
 const ROWS_LOOKED_AT = 50;
+const SHARE_OF_SEQUENCES = 0.9;
 
 /**
  * What a text holds.
@@ -115,11 +116,11 @@ function columnOfSequences(names, rows) {
   const byName = named(names, NAMES_OF_SEQUENCE);
   if (byName !== null) return byName;
   const looked = rows.slice(0, ROWS_LOOKED_AT);
-  const at = names.findIndex(
-    (_, column) =>
-      looked.length > 0 &&
-      looked.every((row) => row[column]?.length >= LEAST_RESIDUES && RESIDUES.test(row[column].trim().toUpperCase())),
-  );
+  const isSequence = (text = "") => text.length >= LEAST_RESIDUES && RESIDUES.test(text.trim().toUpperCase());
+  const at = names.findIndex((_, column) => {
+    const good = looked.filter((row) => isSequence(row[column])).length;
+    return good > 0 && good >= SHARE_OF_SEQUENCES * looked.length;
+  });
   return at < 0 ? null : names[at];
 }
 
