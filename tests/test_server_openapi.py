@@ -30,7 +30,9 @@ SERVICE_ROUTES = {
     "/health/ready",
     "/metrics",
     "/resource-specs",
+    "/status.atom",
     "/status.json",
+    "/status/badge.svg",
     *(f"/api/{version}/schema/{{slug}}/{{action}}" for version in ("v1", "v2", "v3")),
 }
 
@@ -90,7 +92,7 @@ def test_every_route_is_listed(document: dict[str, Any]) -> None:
 def test_every_operation_parameter_body_and_answer_is_described(document: dict[str, Any]) -> None:
     known_tags = {tag["name"] for tag in document["tags"] if tag["description"]}
     ids = [operation["operationId"] for _, _, operation in operations(document)]
-    assert len(set(ids)) == len(ids) == 14 + 2 * (4 * 4 + 1 + len(OWN))
+    assert len(set(ids)) == len(ids) == 16 + 2 * (4 * 4 + 1 + len(OWN))
     for path, method, operation in operations(document):
         place = f"{method} {path}"
         assert operation["summary"], place
@@ -228,7 +230,7 @@ def test_every_get_answers_what_it_documents(api: Api, document: dict[str, Any])
         if media == JSON:
             checker(document, content[JSON]["schema"]).validate(response.json())
         sent += 1
-    assert sent == 14
+    assert sent == 16
 
 
 def outline(value: Any) -> Any:

@@ -217,9 +217,11 @@ def test_a_damaged_page_is_reported_when_it_is_met(file: Path) -> None:
     for number in range(200):
         store.keys.create(f"key {number}")
     store.close()
+    with closing(sqlite3.connect(file)) as other:
+        size = other.execute("PRAGMA page_size").fetchone()[0]
+        page = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'api_keys'").fetchone()[0]
     content = bytearray(file.read_bytes())
-    half = len(content) // 2  # the first pages say what tables there are
-    content[half:] = b"\xa5" * (len(content) - half)
+    content[(page - 1) * size : page * size] = b"\xa5" * size
     file.write_bytes(content)
     damaged = Store.open(f"sqlite:///{file}")
     with pytest.raises(StoreError, match="is damaged; restore it from a backup"):

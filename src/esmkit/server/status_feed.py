@@ -20,6 +20,7 @@ _BADGES: dict[Overall, tuple[str, str]] = {
     "draining": ("shutting down", "#57606a"),
 }
 """Word and colour by state; white text on each has a contrast of 4.5 and more."""
+_LABEL_COLOUR = "#24292f"
 _IDS = uuid.UUID("5b0f1c0e-6a3c-4c55-9a51-2d1f6a9f3f0e")
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -63,11 +64,13 @@ def badge(state: Overall) -> bytes:
         },
     )
     _add(root, "title", spoken)
-    clip = SubElement(root, "clipPath", {"id": "round"})
-    SubElement(clip, "rect", {"width": str(width), "height": "20", "rx": "3"})
-    boxes = SubElement(root, "g", {"clip-path": "url(#round)"})
-    SubElement(boxes, "rect", {"width": str(label_width), "height": "20", "fill": "#24292f"})
-    SubElement(boxes, "rect", {"x": str(label_width), "width": str(word_width), "height": "20", "fill": colour})
+    # Of each box only the outer corners are round: the label lies over the others of the word, a strip over its own.
+    for x, box, fill, radius in (
+        (label_width - 6, word_width + 6, colour, "3"),
+        (0, label_width, _LABEL_COLOUR, "3"),
+        (label_width - 3, 3, _LABEL_COLOUR, "0"),
+    ):
+        SubElement(root, "rect", {"x": str(x), "width": str(box), "height": "20", "rx": radius, "fill": fill})
     font = {"fill": "#fff", "font-family": "Verdana,DejaVu Sans,sans-serif", "font-size": "11", "text-anchor": "middle"}
     texts = SubElement(root, "g", font)
     for text, centre, box in (
