@@ -1,10 +1,10 @@
 """The pages, in the order of the navigation; a module each."""
 
 from esmkit.web.page import Page
-from esmkit.web.pages import account, docs, login, models, workbench
+from esmkit.web.pages import account, design, docs, login, models, predictors, workbench
 
 PAGES: tuple[Page, ...] = (
-    *(workbench.PAGE,),
+    *(workbench.PAGE, predictors.PAGE, design.PAGE),
     *(models.PAGE, account.PAGE, docs.PAGE),
     *(login.PAGE,),
 )
