@@ -5,6 +5,9 @@ const SEQUENTIAL = ["#f7fcfb", "#d7efec", "#a6dcd6", "#67c1bb", "#2f9e9b", "#0b7
 /** For groups: ten colours that stay apart (Okabe and Ito, and Tol). */
 export const GROUPS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#999933", "#44aa99", "#aa4499"];
 
+/** For dots and bars of one kind; it is seen in both themes. */
+export const MARK = "#2f9e9b";
+
 /** Red below 0, blue above, white at 0: a function from a number to [r, g, b], the ends at -limit and limit. */
 export const diverging = (limit) => scale(DIVERGING, -limit, limit);
 
@@ -14,8 +17,10 @@ export const sequential = (low, high) => scale(SEQUENTIAL, low, high);
 /** `rgb(...)` of three numbers. */
 export const css = ([r, g, b]) => `rgb(${Math.round(r)} ${Math.round(g)} ${Math.round(b)})`;
 
-/** Black or white, whichever can be read on a colour. */
-export const inkOn = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#10181f" : "#ffffff");
+/** Black or white, whichever has more contrast on a colour: 4.5 or more on any. */
+export const inkOn = ([r, g, b]) => (0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) > 0.179 ? "#000000" : "#ffffff");
+
+const linear = (channel) => (channel <= 10 ? channel / 3294 : ((channel / 255 + 0.055) / 1.055) ** 2.4);
 
 /** A colour of the theme as it is now, by the name of its custom property: `themed("--ink")`, as `rgb(...)`. */
 export function themed(name) {

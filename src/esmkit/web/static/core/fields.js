@@ -1,6 +1,9 @@
 // Labelled controls, and what is wrong with them said where it is.
 import { h } from "./dom.js";
 
+const MOST_TEXTS = 3;
+const LONG_CHOICE = 16;
+
 let number = 0;
 
 /**
@@ -33,7 +36,9 @@ export function numberField(label, value, { min, max, step = 1, hint = "" } = {}
 export function choiceField(label, choices, { value, hint = "" } = {}) {
   const options = choices.map(([each, text]) => h("option", { value: each, selected: each === value }, text));
   const control = h("select", {}, options);
-  return { ...field(label, control, hint), value: () => control.value };
+  const made = field(label, control, hint);
+  made.element.classList.toggle("long-choice", choices.some(([, text]) => text.length > LONG_CHOICE));
+  return { ...made, value: () => control.value };
 }
 
 /**
@@ -41,18 +46,35 @@ export function choiceField(label, choices, { value, hint = "" } = {}) {
  * Gives what belongs to none of them, as one text.
  */
 export function showIssues(error, fields) {
+  const found = new Map();
   const rest = [];
   for (const { loc, msg } of error.issues ?? []) {
     const place = loc.join(".");
     const name = Object.keys(fields).find((each) => place === each || place.startsWith(`${each}.`));
-    if (name) fields[name].wrong(msg);
+    if (name) found.set(name, [...(found.get(name) ?? []), msg]);
     else rest.push(msg);
   }
-  if (!error.issues?.length) rest.push(error.message);
-  return rest.join(" ");
+  for (const [name, texts] of found) fields[name].wrong(joined(texts));
+  return error.issues?.length ? joined(rest) : error.message;
 }
+
+const joined = (texts) => texts.slice(0, MOST_TEXTS).join("; ") + (texts.length > MOST_TEXTS ? `; and ${texts.length - MOST_TEXTS} more` : "");
 
 /** Takes all errors away. */
 export function clearIssues(fields) {
   for (const each of Object.values(fields)) each.wrong("");
+}
+
+/** What is in fields, by their names, for a link. */
+export const valuesOf = (fields) => Object.fromEntries(Object.entries(fields).map(([name, { control }]) => [name, control.value]));
+
+/** Puts such values back, as far as the fields take them. */
+export function restoreValues(fields, saved = {}) {
+  for (const [name, value] of Object.entries(saved)) {
+    const control = fields[name]?.control;
+    if (!control || typeof value !== "string") continue;
+    const before = control.value;
+    control.value = value;
+    if (control.value !== value) control.value = before;
+  }
 }

@@ -61,11 +61,12 @@ function numbers({ task, label, classes }, records, found) {
     h("td", { class: task === "regression" ? "number" : "" }, task === "regression" ? prediction.toFixed(DIGITS) : prediction),
     columns.map((each) => h("td", { class: "number" }, probabilities[each].toFixed(3))),
   );
+  const isText = (at) => at === 0 || (at === 2 && task !== "regression");
   const heads = ["Protein", "Residues", `Predicted ${label}`, ...columns.map((each) => `p(${each})`)];
   return h(
     "div",
     { class: "scroll long", tabindex: 0, role: "region", "aria-label": "Predictions as numbers" },
-    h("table", { class: "predictions" }, h("thead", {}, h("tr", {}, heads.map((text, at) => h("th", { scope: "col", class: at ? "number" : "" }, text)))), h("tbody", {}, found.map(row))),
+    h("table", { class: "predictions" }, h("thead", {}, h("tr", {}, heads.map((text, at) => h("th", { scope: "col", class: isText(at) ? "" : "number" }, text)))), h("tbody", {}, found.map(row))),
   );
 }
 

@@ -1,5 +1,5 @@
 // Predicted against measured: on the diagonal where they are equal.
-import { GROUPS } from "../core/colour.js";
+import { MARK } from "../core/colour.js";
 import { h, svg } from "../core/dom.js";
 import { canvas, line, linear, responsive, ticks, words } from "./axis.js";
 import { tip } from "./tip.js";
@@ -29,7 +29,7 @@ export function agreement(points, { title, xLabel, yLabel }) {
     }
     picture.append(line(x(ends[0]), y(ends[0]), x(ends[1]), y(ends[1]), { "stroke-opacity": 0.7, "stroke-dasharray": "5 4" }));
     points.forEach((point, at) => {
-      const place = { cx: x(point.x), cy: y(point.y), r: 4.5, fill: GROUPS[0], "fill-opacity": 0.75, data: { at } };
+      const place = { cx: x(point.x), cy: y(point.y), r: 4.5, fill: MARK, "fill-opacity": 0.85, data: { at } };
       picture.append(svg("circle", place));
     });
     picture.append(words(xLabel, (LEFT + size) / 2, size - 26, { "text-anchor": "middle" }));

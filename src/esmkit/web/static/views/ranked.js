@@ -1,5 +1,5 @@
 // Values in the order of their rank, with what is uncertain about them as whiskers.
-import { GROUPS } from "../core/colour.js";
+import { GROUPS, MARK } from "../core/colour.js";
 import { h, svg } from "../core/dom.js";
 import { canvas, line, linear, responsive, ticks, words } from "./axis.js";
 import { tip } from "./tip.js";
@@ -25,7 +25,7 @@ export function ranked(points, { title, yLabel, reference = null, onchoose = () 
   responsive(box, (width) => {
     const picture = canvas(width, HEIGHT, `${title}: ${points.length} values, listed in the table below`);
     const y = linear(ends, [HEIGHT - BOTTOM, TOP]);
-    const slot = Math.min(40, (width - LEFT - 8) / points.length);
+    const slot = Math.min(64, (width - LEFT - 8) / points.length);
     const x = (at) => LEFT + slot * (at + 0.5);
     for (const mark of marks) {
       picture.append(line(LEFT, y(mark), width, y(mark)), words(mark, LEFT - 7, y(mark) + 4, { "text-anchor": "end" }));
@@ -49,12 +49,12 @@ export function ranked(points, { title, yLabel, reference = null, onchoose = () 
     const area = { x: x(at) - slot / 2, y: TOP, width: slot, height: HEIGHT - BOTTOM - TOP, fill: "transparent", data: { at } };
     const whisker = sd ? line(x(at), y(value - sd), x(at), y(value + sd), { "stroke-opacity": 0.55, "stroke-width": 1.5 }) : null;
     const radius = Math.max(2, Math.min(5, slot / 2.6));
-    const dot = svg("circle", { cx: x(at), cy: y(value), r: radius, fill: GROUPS[0], class: "dot" });
+    const dot = svg("circle", { cx: x(at), cy: y(value), r: radius, fill: MARK, class: "dot" });
     return [whisker, dot, svg("rect", area)].filter(Boolean);
   }
   function mark(index) {
     chosen = index;
-    box.querySelectorAll(".dot").forEach((dot, at) => dot.setAttribute("fill", at === index ? GROUPS[1] : GROUPS[0]));
+    box.querySelectorAll(".dot").forEach((dot, at) => dot.setAttribute("fill", at === index ? GROUPS[1] : MARK));
   }
   const pointed = (event) => points[event.target.dataset?.at];
   box.addEventListener("pointermove", (event) => {

@@ -1,5 +1,5 @@
 // A line per protein: a dot on an axis for a number, or the shares of classes as a bar.
-import { GROUPS, inkOn } from "../core/colour.js";
+import { GROUPS, MARK, inkOn } from "../core/colour.js";
 import { h, svg } from "../core/dom.js";
 import { canvas, line, linear, responsive, ticks, words } from "./axis.js";
 
@@ -22,7 +22,7 @@ export function dots(rows, { title, unit }) {
     rows.forEach(({ label, value }, at) => {
       const text = `${label}: ${value.toPrecision(4)} ${unit}`;
       picture.append(line(x(marks[0]), y(at), x(marks.at(-1)), y(at), { "stroke-opacity": 0.15 }));
-      picture.append(svg("circle", { cx: x(value), cy: y(at), r: 5, fill: GROUPS[0] }, svg("title", {}, text)));
+      picture.append(svg("circle", { cx: x(value), cy: y(at), r: 5, fill: MARK }, svg("title", {}, text)));
     });
   });
 }
