@@ -35,8 +35,10 @@ export function entry(onchange, { limits = {}, examples = [], label = "Proteins,
   );
 
   let found = parse("");
+  let seen = "";
   function read() {
-    found = parse(area.value, limits);
+    seen = area.value;
+    found = parse(seen, limits);
     mark();
     onchange(found);
     return found;
@@ -92,5 +94,5 @@ export function entry(onchange, { limits = {}, examples = [], label = "Proteins,
     box.classList.remove("over");
     take(event.dataTransfer.files[0]);
   });
-  return { element, text: () => area.value, set, read: () => found };
+  return { element, text: () => area.value, set, read: () => (area.value === seen ? found : read()) };
 }

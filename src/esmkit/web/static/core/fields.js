@@ -37,7 +37,10 @@ export function choiceField(label, choices, { value, hint = "" } = {}) {
   const options = choices.map(([each, text]) => h("option", { value: each, selected: each === value }, text));
   const control = h("select", {}, options);
   const made = field(label, control, hint);
-  made.element.classList.toggle("long-choice", choices.some(([, text]) => text.length > LONG_CHOICE));
+  made.element.classList.toggle(
+    "long-choice",
+    choices.some(([, text]) => text.length > LONG_CHOICE),
+  );
   return { ...made, value: () => control.value };
 }
 
@@ -58,7 +61,8 @@ export function showIssues(error, fields) {
   return error.issues?.length ? joined(rest) : error.message;
 }
 
-const joined = (texts) => texts.slice(0, MOST_TEXTS).join("; ") + (texts.length > MOST_TEXTS ? `; and ${texts.length - MOST_TEXTS} more` : "");
+const joined = (texts) =>
+  texts.slice(0, MOST_TEXTS).join("; ") + (texts.length > MOST_TEXTS ? `; and ${texts.length - MOST_TEXTS} more` : "");
 
 /** Takes all errors away. */
 export function clearIssues(fields) {
@@ -66,7 +70,8 @@ export function clearIssues(fields) {
 }
 
 /** What is in fields, by their names, for a link. */
-export const valuesOf = (fields) => Object.fromEntries(Object.entries(fields).map(([name, { control }]) => [name, control.value]));
+export const valuesOf = (fields) =>
+  Object.fromEntries(Object.entries(fields).map(([name, { control }]) => [name, control.value]));
 
 /** Puts such values back, as far as the fields take them. */
 export function restoreValues(fields, saved = {}) {

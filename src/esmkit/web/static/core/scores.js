@@ -16,7 +16,12 @@ const NAMES = {
 };
 
 /** A number of few digits. */
-export const rounded = (value, digits = 3) => (value == null ? "–" : Number(value).toFixed(digits).replace(/^-(0\.?0*)$/, "$1"));
+export const rounded = (value, digits = 3) =>
+  value == null
+    ? "–"
+    : Number(value)
+        .toFixed(digits)
+        .replace(/^-(0\.?0*)$/, "$1");
 
 /**
  * A table of scores, a column per `judged`: {title, scores: {name: number}, intervals: {name: [low, high]}}.
@@ -25,11 +30,18 @@ export function scoresTable(caption, judged) {
   const names = Object.keys(NAMES).filter((name) => judged.some(({ scores }) => scores?.[name] !== undefined));
   const cell = ({ scores, intervals }, name) => {
     const interval = intervals?.[name];
-    const range = interval ? h("span", { class: "muted range" }, `${rounded(interval[0])} to ${rounded(interval[1])}`) : null;
+    const range = interval
+      ? h("span", { class: "muted range" }, `${rounded(interval[0])} to ${rounded(interval[1])}`)
+      : null;
     return h("td", { class: "number" }, rounded(scores?.[name]), range);
   };
   const row = (name) =>
-    h("tr", {}, h("th", { scope: "row", title: NAMES[name][1] }, NAMES[name][0]), judged.map((each) => cell(each, name)));
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row", title: NAMES[name][1] }, NAMES[name][0]),
+      judged.map((each) => cell(each, name)),
+    );
   const heads = judged.map(({ title }) => h("th", { scope: "col", class: "number" }, title));
   const table = h(
     "table",
@@ -43,9 +55,11 @@ export function scoresTable(caption, judged) {
 
 /** A rank correlation in plain words. */
 export function inWords(spearman) {
-  if (spearman == null) return "cannot be computed: all values are the same";
+  if (spearman == null) return "no agreement can be computed, all values are the same";
   const size = Math.abs(spearman);
-  const strength = ["hardly any", "a weak", "a moderate", "a strong", "a very strong"][Math.min(4, Math.floor(size * 5))];
+  const strength = ["hardly any", "a weak", "a moderate", "a strong", "a very strong"][
+    Math.min(4, Math.floor(size * 5))
+  ];
   const direction = spearman < 0 && size >= 0.2 ? ", and the wrong way round" : "";
   return `${strength} agreement between the predicted and the measured order${direction}`;
 }

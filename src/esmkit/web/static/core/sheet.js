@@ -8,9 +8,12 @@ const NO_DELIMITER = "UndetectableDelimiter"; // a table of one column has none
 export function parseTable(text) {
   const { data, errors } = window.Papa.parse(text.trim(), { skipEmptyLines: "greedy" });
   const [columns = [], ...rows] = data.map((row) => row.map((cell) => cell.trim()));
-  const problems = errors.filter(({ code }) => code !== NO_DELIMITER).map((each) => `line ${each.row + 1}: ${each.message}`);
+  const problems = errors
+    .filter(({ code }) => code !== NO_DELIMITER)
+    .map((each) => `line ${each.row + 1}: ${each.message}`);
   const uneven = rows.findIndex((row) => row.length !== columns.length);
-  if (uneven >= 0) problems.push(`row ${uneven + 1} has ${rows[uneven].length} cells, the first line ${columns.length}`);
+  if (uneven >= 0)
+    problems.push(`row ${uneven + 1} has ${rows[uneven].length} cells, the first line ${columns.length}`);
   const twice = columns.find((name, at) => columns.indexOf(name) !== at);
   if (twice !== undefined) problems.push(`two columns are called “${twice}”`);
   return { columns, rows, problems };
@@ -22,12 +25,21 @@ export function parseTable(text) {
  */
 export function sheet(onchange, { title, label, placeholder, examples = [] }) {
   const area = h("textarea", {
-    "aria-label": label, placeholder, spellcheck: "false", autocapitalize: "off", autocomplete: "off", wrap: "off",
+    "aria-label": label,
+    placeholder,
+    spellcheck: "false",
+    autocapitalize: "off",
+    autocomplete: "off",
+    wrap: "off",
   });
   const box = h("div", { class: "entry sheet" }, area);
   const error = h("p", { class: "error", role: "alert" });
   const file = h("input", {
-    type: "file", class: "visually-hidden", accept: ".csv,.tsv,.txt", "aria-label": "Open a table", tabindex: -1,
+    type: "file",
+    class: "visually-hidden",
+    accept: ".csv,.tsv,.txt",
+    "aria-label": "Open a table",
+    tabindex: -1,
   });
   const open = h("button", { type: "button", class: "ghost", onclick: () => file.click() }, "Open file…");
   const choose = h(
@@ -40,8 +52,10 @@ export function sheet(onchange, { title, label, placeholder, examples = [] }) {
   const element = h("div", { class: "stack" }, head, box, error);
 
   let found = parseTable("");
+  let seen = "";
   function read() {
-    found = parseTable(area.value);
+    seen = area.value;
+    found = parseTable(seen);
     error.textContent = found.problems.slice(0, 3).join("; ");
     area.setAttribute("aria-invalid", String(found.problems.length > 0));
     onchange(found);
@@ -80,7 +94,7 @@ export function sheet(onchange, { title, label, placeholder, examples = [] }) {
     box.classList.remove("over");
     take(event.dataTransfer.files[0]);
   });
-  return { element, text: () => area.value, set, read: () => found };
+  return { element, text: () => area.value, set, read: () => (area.value === seen ? found : read()) };
 }
 
 /** The text of a file beside a module: `beside(import.meta.url, "../examples/x.csv")`. */

@@ -1,18 +1,20 @@
 // What to measure next, from what was measured.
 import { call } from "../core/api.js";
-import { codeButton, copyText } from "../core/code.js";
+import { copyText } from "../core/code.js";
 import { frame, h } from "../core/dom.js";
 import { choiceField, clearIssues, field, numberField, restoreValues, showIssues, valuesOf } from "../core/fields.js";
-import { inWords, rounded } from "../core/scores.js";
 import { beside, likeliest, sheet } from "../core/sheet.js";
 import { link } from "../core/state.js";
-import { changes, short } from "./notation.js";
-import { nextCode } from "./snippets.js";
+import { changedPlaces } from "./notation.js";
 import { space } from "./space.js";
-import { variants } from "./variants.js";
+import { suggestionsView } from "./suggestions.js";
 
 const GB1 = "MQYKLILNGKTLKGETTTEAVDAATAEKVFKQYANDNGVDGEWTYDDATKTFTVTE";
-const ACQUISITIONS = [["ucb", "ucb: mean + β × uncertainty"], ["exploit", "exploit: the best mean"], ["thompson", "thompson: a member’s best for each well"]];
+const ACQUISITIONS = [
+  ["ucb", "ucb: mean + β × uncertainty"],
+  ["exploit", "exploit: the best mean"],
+  ["thompson", "thompson: a member’s best for each well"],
+];
 
 /** The panel: {element, state(), restore(saved)}; `bounds` are those of the action. */
 export function nextRound({ bounds }, onchange) {
@@ -25,31 +27,68 @@ export function nextRound({ bounds }, onchange) {
   });
   const variant = choiceField("Variant column", [], { hint: "V39L:D40I, WT, or whole sequences" });
   const value = choiceField("Measured column", [], { hint: "rows where it is empty are left out" });
-  const wildType = field("Wild type", h("textarea", { rows: 3, class: "mono", spellcheck: "false", autocapitalize: "off" }));
+  const wildType = field(
+    "Wild type",
+    h("textarea", { rows: 3, class: "mono", spellcheck: "false", autocapitalize: "off" }),
+  );
   const open = space(describe, { most: 50, none: "Give the wild type first." });
   const settings = {
-    model: choiceField("Model", frame.models.map(({ slug, title }) => [slug, title])),
-    goal: choiceField("Wanted", [["max", "high values"], ["min", "low values"]]),
+    model: choiceField(
+      "Model",
+      frame.models.map(({ slug, title }) => [slug, title]),
+    ),
+    goal: choiceField("Wanted", [
+      ["max", "high values"],
+      ["min", "low values"],
+    ]),
     plate: numberField("Variants wanted", 95, { min: 1, max: 384, hint: "95 and the wild type fill a plate" }),
     acquisition: choiceField("Chosen by", ACQUISITIONS),
     beta: numberField("β", 1, { min: 0, max: 1000, step: "any", hint: "more explores more" }),
-    features: choiceField("Learnt from", [["both", "embeddings and residues"], ["embeddings", "embeddings"], ["residues", "residues (no model)"]]),
-    generate: choiceField("Candidates", [["combinations", "combinations of the positions"], ["offspring", "offspring of the best"]]),
-    max_candidates: numberField("Candidates, at most", 500, { min: 1, max: bounds.most_candidates, hint: "drawn at random if there are more" }),
+    features: choiceField("Learnt from", [
+      ["both", "embeddings and residues"],
+      ["embeddings", "embeddings"],
+      ["residues", "residues (no model)"],
+    ]),
+    generate: choiceField("Candidates", [
+      ["combinations", "combinations of the positions"],
+      ["offspring", "offspring of the best"],
+    ]),
+    max_candidates: numberField("Candidates, at most", 500, {
+      min: 1,
+      max: bounds.most_candidates,
+      hint: "drawn at random if there are more",
+    }),
     parents: numberField("Parents", 10, { min: 1, max: bounds.most_measured }),
     min_distance: numberField("Distance apart", 1, { min: 1, max: 100, hint: "positions that differ" }),
     seed: numberField("Seed", 0, { min: 0 }),
   };
-  const fields = { "items.0.measured": variant, "items.0.sequence": wildType, ...open.fields, ...Object.fromEntries(Object.entries(settings).map(([name, each]) => [`params.${name}`, each])) };
+  const fields = {
+    "items.0.measured": variant,
+    "items.0.sequence": wildType,
+    ...open.fields,
+    ...Object.fromEntries(Object.entries(settings).map(([name, each]) => [`params.${name}`, each])),
+  };
   const said = h("p", { class: "hint", "aria-live": "polite" });
-  const button = h("button", { type: "button", class: "primary", disabled: true, onclick: run }, "Suggest the next round");
+  const button = h(
+    "button",
+    { type: "button", class: "primary", disabled: true, onclick: run },
+    "Suggest the next round",
+  );
   const stop = h("button", { type: "button", hidden: true, onclick: () => running?.abort() }, "Stop");
-  const share = h("button", { type: "button", class: "ghost", onclick: async () => copyText(await link({ view: "next", next: state() })) }, "Copy link");
+  const share = h(
+    "button",
+    { type: "button", class: "ghost", onclick: async () => copyText(await link({ view: "next", next: state() })) },
+    "Copy link",
+  );
   const results = h("section", { class: "panel stack results", "aria-label": "Suggestions", "aria-live": "polite" });
   let running = null;
 
   const cleaned = () => wildType.control.value.replace(/^>.*$/gm, "").replace(/\s+/g, "").toUpperCase();
-  const columns = () => ({ variant: variant.value(), value: value.value(), isSequence: measured()[0]?.variant.length === cleaned().length && !/\d/.test(measured()[0]?.variant) });
+  const columns = () => ({
+    variant: variant.value(),
+    value: value.value(),
+    isSequence: measured()[0]?.variant.length === cleaned().length && !/\d/.test(measured()[0]?.variant),
+  });
   async function example() {
     wildType.control.value = GB1;
     return beside(import.meta.url, "../examples/gb1_round1.csv");
@@ -59,7 +98,9 @@ export function nextRound({ bounds }, onchange) {
     const first = likeliest(names, /^(mutant|variant|mutations?)$/i, /sequence/i) || (names[0] ?? "");
     variant.control.replaceChildren(...options(first));
     const rest = names.filter((name) => name !== first);
-    value.control.replaceChildren(...options(likeliest(rest, /fitness|value|score|label|activity|measured/i) || (rest[0] ?? "")));
+    value.control.replaceChildren(
+      ...options(likeliest(rest, /fitness|value|score|label|activity|measured/i) || (rest[0] ?? "")),
+    );
     readWildType();
   }
   function readWildType() {
@@ -73,7 +114,9 @@ export function nextRound({ bounds }, onchange) {
   function measured() {
     const { columns: names, rows } = editor.read();
     const [ofVariant, ofValue] = [names.indexOf(variant.value()), names.indexOf(value.value())];
-    return rows.map((row, at) => ({ row: at + 1, variant: row[ofVariant] ?? "", text: row[ofValue] ?? "" })).filter(({ text }) => text !== "");
+    return rows
+      .map((row, at) => ({ row: at + 1, variant: row[ofVariant] ?? "", text: row[ofValue] ?? "" }))
+      .filter(({ text }) => text !== "");
   }
   function describe() {
     const rows = measured();
@@ -83,7 +126,11 @@ export function nextRound({ bounds }, onchange) {
     settings.beta.element.hidden = settings.acquisition.value() !== "ucb";
     settings.parents.element.hidden = settings.generate.value() !== "offspring";
     button.disabled = !rows.length || Boolean(bad) || !cleaned() || !open.places();
-    const much = letters > bounds.most_letters ? ` Measured variants and candidates have ${letters.toLocaleString("en")} residues, at most ${bounds.most_letters.toLocaleString("en")} are allowed: take fewer candidates.` : "";
+    const much =
+      letters > bounds.most_letters
+        ? ` Measured variants and candidates have ${letters.toLocaleString("en")} residues, at most ` +
+          `${bounds.most_letters.toLocaleString("en")} are allowed: take fewer candidates.`
+        : "";
     said.textContent = `${rows.length} measured variants, 5 to ${bounds.most_measured} are taken.${much}`;
     onchange();
   }
@@ -96,7 +143,11 @@ export function nextRound({ bounds }, onchange) {
   async function run() {
     const rows = measured();
     const own = open.item();
-    const item = { ...own, positions: own.positions ?? [...cleaned()].map((_, at) => at + 1 + open.offset()), measured: rows.map((each) => ({ variant: each.variant, value: Number(each.text) })) };
+    const item = {
+      ...own,
+      positions: own.positions ?? [...cleaned()].map((_, at) => at + 1 + open.offset()),
+      measured: rows.map((each) => ({ variant: each.variant, value: Number(each.text) })),
+    };
     const [asked, model] = [params(), settings.model.value()];
     clearIssues(fields);
     running = new AbortController();
@@ -105,7 +156,7 @@ export function nextRound({ bounds }, onchange) {
     results.replaceChildren(h("p", { class: "muted" }, `Learning from ${rows.length} variants…`), h("progress", {}));
     try {
       const [found] = await call(model, "next_round", [item], asked, { signal: running.signal });
-      results.replaceChildren(shown(found, item, asked, model, columns(), rows));
+      results.replaceChildren(suggestionsView(found, item, asked, model, columns(), rows));
     } catch (error) {
       if (error.name === "AbortError") empty();
       else results.replaceChildren(h("p", { class: "error", role: "alert" }, refused(error, rows, fields)));
@@ -115,14 +166,36 @@ export function nextRound({ bounds }, onchange) {
     }
   }
   function empty() {
-    results.replaceChildren(h("div", { class: "empty" }, h("p", {}, "Drop a table of measured variants, or take the example, then ", h("b", {}, "Suggest the next round"), "."),
-      h("p", { class: "hint" }, "What was measured is not proposed again. Measurements of several rounds must be on one scale.")));
+    results.replaceChildren(
+      h(
+        "div",
+        { class: "empty" },
+        h(
+          "p",
+          {},
+          "Drop a table of measured variants, or take the example, then ",
+          h("b", {}, "Suggest the next round"),
+          ".",
+        ),
+        h(
+          "p",
+          { class: "hint" },
+          "What was measured is not proposed again. Measurements of several rounds must be on one scale.",
+        ),
+      ),
+    );
   }
   wildType.control.addEventListener("change", readWildType);
   variant.control.addEventListener("change", readWildType);
   for (const { control } of [value, ...Object.values(settings)]) control.addEventListener("change", describe);
 
-  const state = () => ({ text: editor.text(), wildType: wildType.control.value, columns: valuesOf({ variant, value }), space: open.state(), settings: valuesOf(settings) });
+  const state = () => ({
+    text: editor.text(),
+    wildType: wildType.control.value,
+    columns: valuesOf({ variant, value }),
+    space: open.state(),
+    settings: valuesOf(settings),
+  });
   function restore(saved) {
     wildType.control.value = saved?.wildType ?? "";
     editor.set(saved?.text ?? "");
@@ -132,20 +205,36 @@ export function nextRound({ bounds }, onchange) {
     describe();
     empty();
   }
-  const part = (...names) => h("div", { class: "numbers" }, names.map((name) => settings[name].element));
-  const left = h("section", { class: "panel stack", "aria-label": "How to choose" },
-    part("goal", "plate", "acquisition", "beta", "min_distance"), part("model", "features"), part("generate", "max_candidates", "parents", "seed"),
-    said, h("div", { class: "row" }, button, stop, share));
-  const element = h("div", { class: "design" },
-    h("section", { class: "panel stack", "aria-label": "Measured variants" }, editor.element, h("div", { class: "numbers" }, variant.element, value.element), wildType.element),
-    h("section", { class: "panel", "aria-label": "What may change" }, open.element), left, results);
+  const part = (...names) =>
+    h(
+      "div",
+      { class: "numbers" },
+      names.map((name) => settings[name].element),
+    );
+  const left = h(
+    "section",
+    { class: "panel stack", "aria-label": "How to choose" },
+    part("goal", "plate", "acquisition", "beta", "min_distance"),
+    part("model", "features"),
+    part("generate", "max_candidates", "parents", "seed"),
+    said,
+    h("div", { class: "row" }, button, stop, share),
+  );
+  const element = h(
+    "div",
+    { class: "design" },
+    h(
+      "section",
+      { class: "panel stack", "aria-label": "Measured variants" },
+      editor.element,
+      h("div", { class: "numbers" }, variant.element, value.element),
+      wildType.element,
+    ),
+    h("section", { class: "panel", "aria-label": "What may change" }, open.element),
+    left,
+    results,
+  );
   return { element, state, restore };
-}
-
-/** Places that a written variant changes, from 0; none where it cannot be read. */
-function changedPlaces(text, wildType, offset) {
-  if (text.length === wildType.length && !/\d/.test(text)) return changes(wildType, text.toUpperCase());
-  return [...text.matchAll(/[A-Za-z](-?\d+)[A-Za-z]/g)].map(([, position]) => Number(position) - 1 - offset);
 }
 
 function refused(error, rows, fields) {
@@ -156,36 +245,11 @@ function refused(error, rows, fields) {
   return showIssues(error, fields) || "Not accepted: see the marked field.";
 }
 
-function shown(found, item, params, model, columns, measured) {
-  const code = codeButton(() => nextCode(model, item, params, columns));
-  if (!found.suggestions.length) return h("p", { class: "empty" }, "No candidate is left that was not measured. Allow more positions or amino acids.");
-  const rows = found.suggestions.map((each) => ({
-    mutant: each.mutant, sequence: each.sequence, value: each.predicted_mean, sd: each.predicted_sd,
-    note: `${each.mutant}: ${short(each.predicted_mean)} ± ${short(each.predicted_sd)}`,
-    cells: [short(each.predicted_sd), short(each.acquisition), `${each.measured}: ${short(each.measured_value)}`, each.measured_distance],
-  }));
-  const titles = [{ title: "±", number: true }, { title: "Chosen by", number: true }, { title: "Nearest measured" }, { title: "Distance", number: true }];
-  const names = ["predicted_mean", "predicted_sd", "acquisition", "rank_by_mean", "rank_by_sd", "nearest", "measured", "measured_distance", "measured_value"];
-  const table = () => [
-    ["rank", columns.isSequence ? "mutant" : columns.variant, columns.value, ...names, columns.isSequence ? columns.variant : "sequence"],
-    ...found.suggestions.map((each, at) => [at + 1, each.mutant, "", ...names.map((name) => each[name]), each.sequence]),
-  ];
-  const values = measured.map(({ text }) => Number(text));
-  const best = params.goal === "max" ? Math.max(...values) : Math.min(...values);
-  const reference = { value: best, title: `best measured, ${rounded(best, 2)}` };
-  return variants({ name: "next_round", title: `${found.suggestions.length} variants to measure`, parent: item.sequence, rows, columns: titles, valueLabel: `predicted ${columns.value}`, reference, table, code, notes: trust(found, params, model, columns.value) });
-}
-
-/** How far the predictions can be trusted. */
-function trust(found, params, model, label) {
-  const features = { both: `embeddings of ${model} and residues`, embeddings: `embeddings of ${model}`, residues: "residues" }[params.features];
-  return h("div", { class: "stack" },
-    h("p", {}, "On measured variants that each prediction had not seen, ", h("b", {}, inWords(found.spearman)), ` (Spearman ${rounded(found.spearman, 2)}, by resampling the ${found.measured} variants). `,
-      found.spearman !== null && found.spearman < 0.2 ? "Do not rely on this ranking: measure more variants first, or choose them at random." : "The order tells more than the values."),
-    h("p", { class: "hint" }, `Chosen from ${found.candidates.toLocaleString("en")} candidates by ${params.acquisition}, learnt from ${features} with ridge regressions on resampled measurements. “±” is how much these disagree, in units of ${label}: where little was measured it is large, but it is no calibrated error. Predictions are drawn towards the mean, so the best measured value may be above all of them. The CSV has an empty column “${label}” to fill in.`));
-}
-
 const notServed = () =>
-  h("div", { class: "panel stack" }, h("h2", {}, "This server cannot learn from measurements"),
+  h(
+    "div",
+    { class: "panel stack" },
+    h("h2", {}, "This server cannot learn from measurements"),
     h("p", {}, "It needs scikit-learn. Whoever runs it installs the extra, and starts it again:"),
-    h("pre", { class: "commands", tabindex: 0 }, h("code", {}, "pip install 'esmkit[learn]'\nesmkit serve")));
+    h("pre", { class: "commands", tabindex: 0 }, h("code", {}, "pip install 'esmkit[learn]'\nesmkit serve")),
+  );

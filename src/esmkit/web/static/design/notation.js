@@ -35,17 +35,27 @@ export function writePositions(numbers) {
 /** Places (from 0) at which a variant differs from its parent. */
 export const changes = (parent, variant) => [...parent].flatMap((residue, at) => (residue === variant[at] ? [] : [at]));
 
+/** Places that a written variant changes, from 0; none where it cannot be read. */
+export function changedPlaces(text, wildType, offset) {
+  if (text.length === wildType.length && !/\d/.test(text)) return changes(wildType, text.toUpperCase());
+  return [...text.matchAll(/[A-Za-z](-?\d+)[A-Za-z]/g)].map(([, position]) => Number(position) - 1 - offset);
+}
+
 /** How many variants have `fewest` to `most` mutations; `choices` are numbers of residues by position. */
 export function countVariants(choices, fewest, most) {
   let ways = [1]; // by number of mutations
   for (const many of choices) {
-    ways = Array.from({ length: Math.min(most, ways.length) + 1 }, (_, at) => (ways[at] ?? 0) + many * (ways[at - 1] ?? 0));
+    ways = Array.from(
+      { length: Math.min(most, ways.length) + 1 },
+      (_, at) => (ways[at] ?? 0) + many * (ways[at - 1] ?? 0),
+    );
   }
   return ways.slice(fewest, most + 1).reduce((sum, each) => sum + each, 0);
 }
 
 /** A number of variants for people, without digits that nobody reads. */
-export const many = (count) => (count < 1e7 ? Math.round(count).toLocaleString("en") : `about ${count.toExponential(1).replace("e+", " × 10^")}`);
+export const many = (count) =>
+  count < 1e7 ? Math.round(count).toLocaleString("en") : `about ${count.toExponential(1).replace("e+", " × 10^")}`;
 
 /** A sequence with its changed residues marked; a long one only around them. */
 export function markedSequence(parent, variant) {

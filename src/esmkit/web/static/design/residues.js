@@ -5,7 +5,8 @@ import { roving } from "../core/roving.js";
 const BLOCK = 10;
 
 /**
- * The grid: `onchange(places)` is told which may change (a Set of places from 0), `onpoint(place)` which one has the focus.
+ * The grid: `onchange(places)` is told which may change (a Set of places from 0), `onpoint(place)` which one has the
+ * focus.
  * Gives {element, draw({sequence, offset, places, restricted})}; `restricted` is a Map from places to their residues.
  */
 export function residueGrid(onchange, onpoint) {
@@ -20,7 +21,8 @@ export function residueGrid(onchange, onpoint) {
     if (Number.isNaN(at)) return;
     const to = !places.has(at);
     const from = event.shiftKey && last !== null ? last : at;
-    for (let each = Math.min(from, at); each <= Math.max(from, at); each += 1) to ? places.add(each) : places.delete(each);
+    for (let each = Math.min(from, at); each <= Math.max(from, at); each += 1)
+      to ? places.add(each) : places.delete(each);
     last = at;
     onchange(places);
   });
@@ -35,14 +37,19 @@ export function residueGrid(onchange, onpoint) {
     for (const button of element.querySelectorAll("button")) mark(button, shown);
   }
   function build({ sequence, offset }) {
-    const buttons = [...sequence].map((residue, at) => h(
-      "button",
-      { type: "button", data: { at }, tabindex: -1 },
-      residue,
-      at === 0 || (at + 1) % BLOCK === 0 ? h("span", { class: "place", "aria-hidden": "true" }, at + 1 + offset) : null,
-    ));
+    const buttons = [...sequence].map((residue, at) =>
+      h(
+        "button",
+        { type: "button", data: { at }, tabindex: -1 },
+        residue,
+        at === 0 || (at + 1) % BLOCK === 0
+          ? h("span", { class: "place", "aria-hidden": "true" }, at + 1 + offset)
+          : null,
+      ),
+    );
     const blocks = [];
-    for (let at = 0; at < buttons.length; at += BLOCK) blocks.push(h("span", { class: "block" }, buttons.slice(at, at + BLOCK)));
+    for (let at = 0; at < buttons.length; at += BLOCK)
+      blocks.push(h("span", { class: "block" }, buttons.slice(at, at + BLOCK)));
     element.replaceChildren(...blocks);
     drawn = `${offset} ${sequence}`;
     last = null;

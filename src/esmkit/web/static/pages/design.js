@@ -9,10 +9,17 @@ const { predictors, design, next } = frame.page;
 let shown = "propose";
 let isReady = false;
 
-const bar = tabs("What to do", [{ id: "propose", title: "Propose variants" }, { id: "next", title: "Next round" }], (id) => {
-  shown = id;
-  remember();
-});
+const bar = tabs(
+  "What to do",
+  [
+    { id: "propose", title: "Propose variants" },
+    { id: "next", title: "Next round" },
+  ],
+  (id) => {
+    shown = id;
+    remember();
+  },
+);
 const panels = {
   propose: proposing({ predictors, bounds: design }, remember),
   next: nextRound({ bounds: next }, remember),

@@ -10,10 +10,25 @@ const DIGITS = 4;
 export function answers(predictor, records, found, code) {
   const name = `${predictor.name}_predictions`;
   const picture = predictor.level === "sequence" ? drawn(predictor, records, found) : null;
-  const save = h("button", { type: "button", onclick: () => download(`${name}.csv`, csv(table(predictor, records, found)), "text/csv") }, "CSV");
-  const saveSvg = picture && h("button", { type: "button", onclick: () => download(`${name}.svg`, svgText(picture.querySelector(".rows svg, svg[role]")), "image/svg+xml") }, "SVG");
+  const save = h(
+    "button",
+    { type: "button", onclick: () => download(`${name}.csv`, csv(table(predictor, records, found)), "text/csv") },
+    "CSV",
+  );
+  const saveSvg =
+    picture &&
+    h(
+      "button",
+      {
+        type: "button",
+        onclick: () => download(`${name}.svg`, svgText(picture.querySelector(".rows svg, svg[role]")), "image/svg+xml"),
+      },
+      "SVG",
+    );
   const head = h("h2", {}, `${predictor.label} of ${records.length} ${records.length === 1 ? "protein" : "proteins"}`);
-  const warning = "Predictions by a small statistical model on embeddings. For proteins unlike those it was made from they may be far off, and nothing in a prediction tells so.";
+  const warning =
+    "Predictions by a small statistical model on embeddings. For proteins unlike those it was made from they may be " +
+    "far off, and nothing in a prediction tells so.";
   return h(
     "div",
     { class: "stack" },
@@ -27,9 +42,16 @@ export function answers(predictor, records, found, code) {
 function drawn({ task, label, classes }, records, found) {
   const title = `Predicted ${label}`;
   const labels = records.map(({ id }) => id);
-  const box = task === "regression"
-    ? dots(found.map(({ prediction }, at) => ({ label: labels[at], value: prediction })), { title, unit: label })
-    : shares(found.map(({ probabilities }, at) => ({ label: labels[at], shares: probabilities })), { title, classes });
+  const box =
+    task === "regression"
+      ? dots(
+          found.map(({ prediction }, at) => ({ label: labels[at], value: prediction })),
+          { title, unit: label },
+        )
+      : shares(
+          found.map(({ probabilities }, at) => ({ label: labels[at], shares: probabilities })),
+          { title, classes },
+        );
   return h("div", { class: "scroll picture", tabindex: 0, role: "region", "aria-label": title }, box);
 }
 
@@ -38,7 +60,11 @@ function table({ level, task, classes }, records, found) {
   if (level === "residue") return residueTable(task, classes, records, found);
   const heads = classes.map((each) => `probability_${each}`);
   const rows = found.map(({ prediction, probabilities }, at) => [
-    records[at].id, records[at].sequence.length, prediction, ...classes.map((each) => probabilities[each]), records[at].sequence,
+    records[at].id,
+    records[at].sequence.length,
+    prediction,
+    ...classes.map((each) => probabilities[each]),
+    records[at].sequence,
   ]);
   return [["id", "length", "prediction", ...heads, "sequence"], ...rows];
 }
@@ -46,27 +72,51 @@ function table({ level, task, classes }, records, found) {
 function residueTable(task, classes, records, found) {
   const heads = classes.map((each) => `probability_${each}`);
   const rows = found.flatMap(({ prediction, probabilities }, at) =>
-    [...prediction].map((said, place) => [records[at].id, place + 1, records[at].sequence[place], said, ...(probabilities?.[place] ?? [])]),
+    [...prediction].map((said, place) => [
+      records[at].id,
+      place + 1,
+      records[at].sequence[place],
+      said,
+      ...(probabilities?.[place] ?? []),
+    ]),
   );
   return [["id", "position", "residue", "prediction", ...heads], ...rows];
 }
 
 function numbers({ task, label, classes }, records, found) {
   const columns = task === "regression" ? [] : classes;
-  const row = ({ prediction, probabilities }, at) => h(
-    "tr",
-    {},
-    h("th", { scope: "row", title: records[at].description }, records[at].id),
-    h("td", { class: "number" }, records[at].sequence.length),
-    h("td", { class: task === "regression" ? "number" : "" }, task === "regression" ? prediction.toFixed(DIGITS) : prediction),
-    columns.map((each) => h("td", { class: "number" }, probabilities[each].toFixed(3))),
-  );
+  const row = ({ prediction, probabilities }, at) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row", title: records[at].description }, records[at].id),
+      h("td", { class: "number" }, records[at].sequence.length),
+      h(
+        "td",
+        { class: task === "regression" ? "number" : "" },
+        task === "regression" ? prediction.toFixed(DIGITS) : prediction,
+      ),
+      columns.map((each) => h("td", { class: "number" }, probabilities[each].toFixed(3))),
+    );
   const isText = (at) => at === 0 || (at === 2 && task !== "regression");
   const heads = ["Protein", "Residues", `Predicted ${label}`, ...columns.map((each) => `p(${each})`)];
   return h(
     "div",
     { class: "scroll long", tabindex: 0, role: "region", "aria-label": "Predictions as numbers" },
-    h("table", { class: "predictions" }, h("thead", {}, h("tr", {}, heads.map((text, at) => h("th", { scope: "col", class: isText(at) ? "" : "number" }, text)))), h("tbody", {}, found.map(row))),
+    h(
+      "table",
+      { class: "predictions" },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          heads.map((text, at) => h("th", { scope: "col", class: isText(at) ? "" : "number" }, text)),
+        ),
+      ),
+      h("tbody", {}, found.map(row)),
+    ),
   );
 }
 
@@ -89,4 +139,6 @@ function aligned(sequence, prediction) {
   return lines.join("\n");
 }
 
-const range = (values) => `${values.length} values from ${Math.min(...values).toPrecision(DIGITS)} to ${Math.max(...values).toPrecision(DIGITS)}; all of them are in the CSV`;
+const range = (values) =>
+  `${values.length} values from ${Math.min(...values).toPrecision(DIGITS)} to ` +
+  `${Math.max(...values).toPrecision(DIGITS)}; all of them are in the CSV`;

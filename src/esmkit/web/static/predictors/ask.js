@@ -15,14 +15,20 @@ const EXAMPLES = [...PROTEINS].reverse(); // several proteins first: there is so
 /** The panel: {element, state(), restore(saved)}; `onchange` is told when the state has changed. */
 export function ask(predictors, onchange) {
   if (!predictors.length) return { element: nothingServed(), state: () => ({}), restore: () => {} };
-  const choose = choiceField("Predictor", predictors.map(({ name, label }) => [name, `${name} (${label})`]));
+  const choose = choiceField(
+    "Predictor",
+    predictors.map(({ name, label }) => [name, `${name} (${label})`]),
+  );
   const about = h("section", { class: "panel", "aria-label": "About the predictor" });
   const estimate = h("p", { class: "hint", "aria-live": "polite" });
   const button = h("button", { type: "button", class: "primary", onclick: run }, "Predict");
   const stop = h("button", { type: "button", hidden: true, onclick: () => running?.abort() }, "Stop");
   const share = h("button", { type: "button", class: "ghost", onclick: copyLink }, "Copy link");
   const results = h("section", { class: "panel stack answers", "aria-label": "Predictions", "aria-live": "polite" });
-  const editor = entry(describe, { examples: EXAMPLES, limits: { maxResidues: frame.max_residues, maxRecords: MOST_PROTEINS } });
+  const editor = entry(describe, {
+    examples: EXAMPLES,
+    limits: { maxResidues: frame.max_residues, maxRecords: MOST_PROTEINS },
+  });
   let running = null;
 
   const chosen = () => predictors.find(({ name }) => name === choose.value());
@@ -36,13 +42,20 @@ export function ask(predictors, onchange) {
     about.replaceChildren(card(chosen()));
   }
   function empty() {
-    results.replaceChildren(h("div", { class: "empty" }, h("p", {}, "Paste proteins, then choose ", h("b", {}, "Predict"), "."),
-      h("p", { class: "hint" }, "A prediction per protein, as a picture and as a table to export.")));
+    results.replaceChildren(
+      h(
+        "div",
+        { class: "empty" },
+        h("p", {}, "Paste proteins, then choose ", h("b", {}, "Predict"), "."),
+        h("p", { class: "hint" }, "A prediction per protein, as a picture and as a table to export."),
+      ),
+    );
   }
   function describe({ records, problems }) {
     const served = chosen().served_by;
     button.disabled = !records.length || problems.length > 0 || !served;
-    const count = `${records.length} ${records.length === 1 ? "protein" : "proteins"}, at most ${MOST_PROTEINS} at once here.`;
+    const count =
+      `${records.length} ${records.length === 1 ? "protein" : "proteins"}, at most ${MOST_PROTEINS} at ` + `once here.`;
     estimate.textContent = served ? count : `Its model ${chosen().base} is not served here, so it cannot be asked.`;
     onchange();
   }
@@ -62,7 +75,10 @@ export function ask(predictors, onchange) {
     }
   }
   function progress(done, all) {
-    results.replaceChildren(h("p", { class: "muted" }, `${done} of ${all} proteins`), h("progress", { value: done, max: all }));
+    results.replaceChildren(
+      h("p", { class: "muted" }, `${done} of ${all} proteins`),
+      h("progress", { value: done, max: all }),
+    );
   }
   function busy(is) {
     button.disabled = is;
@@ -78,9 +94,19 @@ export function ask(predictors, onchange) {
     showCard();
     empty();
   }
-  const left = h("section", { class: "panel stack", "aria-label": "What to ask" }, choose.element, editor.element, estimate,
-    h("div", { class: "row" }, button, stop, share));
-  return { element: h("div", { class: "sidebar" }, left, h("div", { class: "stack" }, about, results)), state, restore };
+  const left = h(
+    "section",
+    { class: "panel stack", "aria-label": "What to ask" },
+    choose.element,
+    editor.element,
+    estimate,
+    h("div", { class: "row" }, button, stop, share),
+  );
+  return {
+    element: h("div", { class: "sidebar" }, left, h("div", { class: "stack" }, about, results)),
+    state,
+    restore,
+  };
 }
 
 /** As many proteins at once as the server takes. */
@@ -100,8 +126,12 @@ function code(predictor, records) {
   const list = JSON.stringify(records.map(({ sequence }) => sequence));
   return codeButton(() => ({
     curl: curl(predictor.served_by, "property", items, { predictor: predictor.name }),
-    "Python (esmkit)": `# with the folder of the predictor, as ${"`esmkit fit`"} wrote it\nimport esmkit\n\npredictor = esmkit.load_predictor("${predictor.name}")\nprint(predictor.predict(${list}))`,
-    CLI: `# with the folder of the predictor, as ${"`esmkit fit`"} wrote it\nesmkit predict-property ${predictor.name} proteins.fasta --out predictions.csv`,
+    "Python (esmkit)":
+      `# with the folder of the predictor, as ${"`esmkit fit`"} wrote it\nimport ` +
+      `esmkit\n\npredictor = esmkit.load_predictor("${predictor.name}")\nprint(predictor.predict(${list}))`,
+    CLI:
+      `# with the folder of the predictor, as ${"`esmkit fit`"} wrote it\nesmkit predict-property ` +
+      `${predictor.name} proteins.fasta --out predictions.csv`,
   }));
 }
 
@@ -115,7 +145,12 @@ function nothingServed() {
     "div",
     { class: "panel stack" },
     h("h2", {}, "No predictor is on this server yet"),
-    h("p", {}, "Whoever runs the server makes one from a table of proteins with a measured property, and names its folder when the server starts:"),
+    h(
+      "p",
+      {},
+      "Whoever runs the server makes one from a table of proteins with a measured property, and names its folder " +
+        "when the server starts:",
+    ),
     h("pre", { class: "commands", tabindex: 0 }, h("code", {}, commands)),
     h("p", {}, "To see what your own measurements are good for, without an operator, choose “Fit your own”."),
   );

@@ -2,7 +2,12 @@
 import { h } from "../core/dom.js";
 import { scoresTable } from "../core/scores.js";
 
-const POOLED = { mean: "mean over residues", max: "maximum over residues", bos: "vector of the start token", none: "each residue" };
+const POOLED = {
+  mean: "mean over residues",
+  max: "maximum over residues",
+  bos: "vector of the start token",
+  none: "each residue",
+};
 const LEADING = { regression: "spearman", classification: "mcc" };
 
 /** The card as an element; `predictor` is an entry of the page's data. */
@@ -28,24 +33,37 @@ export function card(predictor) {
 
 const scored = (metrics, part) => ({ scores: metrics[part] ?? {}, intervals: metrics[part]?.intervals });
 
-const kind = ({ task, level }) => `${task === "regression" ? "numbers" : "classes"} per ${level === "residue" ? "residue" : "protein"}`;
+const kind = ({ task, level }) =>
+  `${task === "regression" ? "numbers" : "classes"} per ${level === "residue" ? "residue" : "protein"}`;
 
 function sentence({ task, level, label, classes }) {
   const what = task === "regression" ? `the number “${label}”` : `which “${label}” it is: ${classes.join(", ")}`;
-  return `Says ${what}, of ${level === "residue" ? "every residue" : "a protein as a whole"}, in the meaning and units of the data it was made from.`;
+  return (
+    `Says ${what}, of ${level === "residue" ? "every residue" : "a protein as a whole"}, in the meaning and ` +
+    `units of the data it was made from.`
+  );
 }
 
 function facts(predictor) {
   const { metrics, base, layers, pooling, estimator, longest, data_sha256: digest } = predictor;
   const rows = [
     ["Model", `${base}, layer ${layers.join(", ")}, ${POOLED[pooling] ?? pooling}`],
-    ["Method", estimator ? `${estimator} on embeddings that stay as they are` : "a small network on embeddings that stay as they are"],
+    [
+      "Method",
+      estimator
+        ? `${estimator} on embeddings that stay as they are`
+        : "a small network on embeddings that stay as they are",
+    ],
     ["Made from", madeFrom(metrics)],
     ["Relatives", relatives(predictor)],
     ["Lengths", longest ? `made from proteins of at most ${longest.toLocaleString("en")} residues` : null],
     ["Data", digest ? `sha256 ${digest.slice(0, 12)}…` : null],
   ];
-  return h("dl", { class: "facts" }, rows.filter(([, text]) => text).flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]));
+  return h(
+    "dl",
+    { class: "facts" },
+    rows.filter(([, text]) => text).flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]),
+  );
 }
 
 function madeFrom(metrics) {
@@ -57,12 +75,18 @@ function madeFrom(metrics) {
 function relatives({ groups, split, metrics }) {
   if (!groups) return null;
   if (split === "cluster") return `kept together (${groups})`;
-  return metrics.test ? `only ${groups} are kept on one side: close relatives may be in both parts, which flatters` : null;
+  return metrics.test
+    ? `only ${groups} are kept on one side: close relatives may be in both parts, which flatters`
+    : null;
 }
 
 /** How far the scores can be trusted, in words. */
 function verdict({ task, metrics }, judged, part) {
-  const from = { test: "held-out proteins", cross_validation: "held-out folds of what it was fitted to; there is no test part", valid: "proteins that decided when to stop; there is no test part" };
+  const from = {
+    test: "held-out proteins",
+    cross_validation: "held-out folds of what it was fitted to; there is no test part",
+    valid: "proteins that decided when to stop; there is no test part",
+  };
   const begin = `Scores on ${from[part]}${judged.some(({ intervals }) => intervals) ? ", with 95 % intervals" : ""}.`;
   const name = LEADING[task];
   const [own, ...others] = judged.map(({ intervals }) => intervals?.[name]);
@@ -72,5 +96,6 @@ function verdict({ task, metrics }, judged, part) {
   const number = metrics.test?.proteins;
   return isClear
     ? `${begin} It is better than the baseline, which needs no model.`
-    : `${begin} Its interval overlaps that of the baseline, which needs no model: ${number} test proteins do not show that it is better.`;
+    : `${begin} Its interval overlaps that of the baseline, which needs no model: ${number} test proteins do not ` +
+        `show that it is better.`;
 }

@@ -27,7 +27,9 @@ export function agreement(points, { title, xLabel, yLabel }) {
       picture.append(words(mark, x(mark), y(ends[0]) + 17, { "text-anchor": "middle" }));
       picture.append(words(mark, LEFT - 7, y(mark) + 4, { "text-anchor": "end" }));
     }
-    picture.append(line(x(ends[0]), y(ends[0]), x(ends[1]), y(ends[1]), { "stroke-opacity": 0.7, "stroke-dasharray": "5 4" }));
+    picture.append(
+      line(x(ends[0]), y(ends[0]), x(ends[1]), y(ends[1]), { "stroke-opacity": 0.7, "stroke-dasharray": "5 4" }),
+    );
     points.forEach((point, at) => {
       const place = { cx: x(point.x), cy: y(point.y), r: 4.5, fill: MARK, "fill-opacity": 0.85, data: { at } };
       picture.append(svg("circle", place));

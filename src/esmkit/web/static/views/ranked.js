@@ -11,7 +11,8 @@ const HEIGHT = 220;
 
 /**
  * A dot for each of `points`: [{value, sd, note}], the first on the left; `sd` may be missing.
- * `reference` is {value, title}, a line to compare with. `onchoose(index)` is told of clicks. The result has `mark(index)`.
+ * `reference` is {value, title}, a line to compare with. `onchoose(index)` is told of clicks. The
+ * result has `mark(index)`.
  */
 export function ranked(points, { title, yLabel, reference = null, onchoose = () => {} }) {
   const box = h("div", { class: "ranked" });
@@ -46,8 +47,17 @@ export function ranked(points, { title, yLabel, reference = null, onchoose = () 
   });
 
   function drawn({ value, sd }, at, x, y, slot) {
-    const area = { x: x(at) - slot / 2, y: TOP, width: slot, height: HEIGHT - BOTTOM - TOP, fill: "transparent", data: { at } };
-    const whisker = sd ? line(x(at), y(value - sd), x(at), y(value + sd), { "stroke-opacity": 0.55, "stroke-width": 1.5 }) : null;
+    const area = {
+      x: x(at) - slot / 2,
+      y: TOP,
+      width: slot,
+      height: HEIGHT - BOTTOM - TOP,
+      fill: "transparent",
+      data: { at },
+    };
+    const whisker = sd
+      ? line(x(at), y(value - sd), x(at), y(value + sd), { "stroke-opacity": 0.55, "stroke-width": 1.5 })
+      : null;
     const radius = Math.max(2, Math.min(5, slot / 2.6));
     const dot = svg("circle", { cx: x(at), cy: y(value), r: radius, fill: MARK, class: "dot" });
     return [whisker, dot, svg("rect", area)].filter(Boolean);

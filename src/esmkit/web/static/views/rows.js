@@ -30,8 +30,16 @@ export function dots(rows, { title, unit }) {
 /** Probabilities of classes: `rows` are [{label, shares: {class: probability}}]. */
 export function shares(rows, { title, classes }) {
   const legend = classes.map((name, at) =>
-    h("span", { class: "row small" }, svg("svg", { width: 12, height: 12, "aria-hidden": "true" },
-      svg("rect", { width: 12, height: 12, rx: 2, fill: GROUPS[at % GROUPS.length] })), name),
+    h(
+      "span",
+      { class: "row small" },
+      svg(
+        "svg",
+        { width: 12, height: 12, "aria-hidden": "true" },
+        svg("rect", { width: 12, height: 12, rx: 2, fill: GROUPS[at % GROUPS.length] }),
+      ),
+      name,
+    ),
   );
   const picture = lined(rows, title, (drawing, left, width, y) => {
     const x = linear([0, 1], [left + EDGE, width - EDGE - 4]);
@@ -51,7 +59,10 @@ function bar(label, own, classes, x, y) {
     const ink = inkOn([1, 3, 5].map((place) => parseInt(colour.slice(place, place + 2), 16)));
     const place = { x: left, y: y - 8, width: Math.max(0, right - left), height: 16, fill: colour };
     const text = `${label}: ${name} ${share.toFixed(3)}`;
-    const written = right - left > 34 ? words(share.toFixed(2), (left + right) / 2, y + 4, { fill: ink, "text-anchor": "middle", "font-size": 11 }) : null;
+    const written =
+      right - left > 34
+        ? words(share.toFixed(2), (left + right) / 2, y + 4, { fill: ink, "text-anchor": "middle", "font-size": 11 })
+        : null;
     return [svg("rect", place, svg("title", {}, text)), written].filter(Boolean);
   });
 }
@@ -64,7 +75,11 @@ function lined(rows, title, paint) {
     const letters = Math.max(SHORTEST, Math.min(longest, Math.floor((width * 0.35) / 7.5)));
     const left = letters * 7.5 + 6;
     const y = (at) => TOP + ROW * (at + 0.5);
-    const picture = canvas(width, TOP + ROW * rows.length, `${title}: ${rows.length} proteins, listed in the table below`);
+    const picture = canvas(
+      width,
+      TOP + ROW * rows.length,
+      `${title}: ${rows.length} proteins, listed in the table below`,
+    );
     rows.forEach(({ label }, at) => {
       picture.append(words(shortened(label, letters), left, y(at) + 4, { "text-anchor": "end" }));
     });
