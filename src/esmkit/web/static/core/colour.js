@@ -9,6 +9,8 @@ export const GROUPS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#
 
 /** For what belongs to no group. */
 export const NO_GROUP = "#8a97a3";
+/** For dots and bars of one kind; it is seen in both themes. */
+export const MARK = "#2f9e9b";
 
 /** Red below 0, blue above, white at 0: a function from a number to [r, g, b], the ends at -limit and limit. */
 export const diverging = (limit) => scale(DIVERGING, -limit, limit);
