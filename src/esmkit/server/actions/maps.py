@@ -13,7 +13,7 @@ from esmkit.engine import Model
 from esmkit.server.actions.base import Action, Cost, Resources, checked_residues
 from esmkit.server.actions.many import MOST_ITEMS, EmbeddingParams, check_number, embeddings, many_type
 from esmkit.server.wire.base import Bounds
-from esmkit.server.wire.esm2_docs import Matrix, Provenance, Shown
+from esmkit.server.wire.esm2_docs import Matrix, Shown, answer_type
 
 
 class MapParams(EmbeddingParams):
@@ -30,13 +30,6 @@ class MapResult(Shown):
     coordinates: Matrix = Field(description="Items x components, items in the order of the request.")
     axes: list[str] = Field(description="Names of the components.")
     explained: list[float] = Field(description="The share of the variance that lies along each component.")
-
-
-class MapResults(Shown):
-    """The answer to a request."""
-
-    results: list[MapResult] = Field(description="One entry: the map of all items.")
-    esmkit: Provenance | None = Field(None, description="With params.provenance: what made the answer.")
 
 
 def _request(bounds: Bounds) -> type[BaseModel]:
@@ -61,7 +54,7 @@ ACTION = Action(
     description=f"Principal components of the embeddings of 3 to {MOST_ITEMS:,} proteins, scaled to length 1: nothing "
     "is drawn at random.",
     request=_request,
-    answer=MapResults,
+    answer=answer_type(MapResult, "One entry: the map of all items."),
     cost=_cost,
     run=_run,
     body={

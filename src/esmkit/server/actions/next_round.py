@@ -22,7 +22,7 @@ from esmkit.server.actions.designing import DesignItem, constraint_issue, space_
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire import esm2
 from esmkit.server.wire.base import Body, Bounds
-from esmkit.server.wire.esm2_docs import Provenance, Shown
+from esmkit.server.wire.esm2_docs import Shown, answer_type
 
 MAX_MEASURED = 384
 """Variants of a request that are learnt from, four plates of 96: some seconds of one core."""
@@ -116,13 +116,6 @@ class NextResult(Shown):
     suggestions: list[NextSuggestion] = Field(
         description="The best first; fewer than wanted where no other candidate is far enough."
     )
-
-
-class NextResults(Shown):
-    """The answer to a request."""
-
-    results: list[NextResult] = Field(description="One entry per item, in the order of the request.")
-    esmkit: Provenance | None = Field(None, description="With params.provenance: what made the answer.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +291,7 @@ ACTION = Action(
     description="Learns from the measured variants of a protein, with an ensemble on embeddings and residues, and "
     "chooses those to measure next. What was measured is not proposed again.",
     request=_request,
-    answer=NextResults,
+    answer=answer_type(NextResult),
     cost=_cost,
     run=_run,
     body={

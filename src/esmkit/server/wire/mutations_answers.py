@@ -9,7 +9,7 @@ from pydantic import Field
 
 from esmkit.server.wire import mutations, schema
 from esmkit.server.wire.base import Bounds, Entry, Version
-from esmkit.server.wire.esm2_docs import LongRemark, Provenance, Shown
+from esmkit.server.wire.esm2_docs import LongRemark, Shown
 from esmkit.server.wire.mutations_call import VOCABULARY, MutationCall
 from esmkit.types import Result
 
@@ -27,13 +27,6 @@ class MutationsResult(Shown):
     wild_type: str | None = Field(None, description="Of a scan: the residues at these positions.")
     vocab_tokens: list[str] | None = Field(None, description="Of a scan: L A G V S E R T I D P K Q N F Y M H W C.")
     long: LongRemark | None = Field(None, description="Only for sequences above the limit, with params.long.")
-
-
-class MutationsResults(Shown):
-    """The answer to a request."""
-
-    results: list[MutationsResult] = Field(description="One entry per item, in the order of the request.")
-    esmkit: Provenance | None = Field(None, description="With params.provenance: what made the answer.")
 
 
 _BODIES: dict[str, tuple[str, dict[str, Any]]] = {
