@@ -18,7 +18,7 @@ from esmkit.server.actions.base import Action, Cost, Item, Resources, checked_re
 from esmkit.server.actions.many import MOST_ITEMS, EmbeddingParams, check_number, embeddings, many_type
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire.base import Bounds
-from esmkit.server.wire.esm2_docs import Provenance, Shown
+from esmkit.server.wire.esm2_docs import Shown, answer_type
 from esmkit.types import FloatArray, Record
 
 FEWEST_LABELLED, MOST_CLASSES = 20, 5
@@ -62,13 +62,6 @@ class FitResult(Shown):
     intervals: dict[str, tuple[float, float] | None] = Field(description="95 % confidence intervals of these.")
     tested: list[FittedPrediction] = Field(description="Of the test part, whose labels had no part in the fit.")
     predictions: list[FittedPrediction] = Field(description="Of the items without a label, in their order.")
-
-
-class FitResults(Shown):
-    """The answer to a request."""
-
-    results: list[FitResult] = Field(description="One entry.")
-    esmkit: Provenance | None = Field(None, description="With params.provenance: what made the answer.")
 
 
 def _request(bounds: Bounds) -> type[BaseModel]:
@@ -179,7 +172,7 @@ ACTION = Action(
     f"without one. Labelled items x width of the model x square of classes are {MOST_NUMBERS:,} at most, classes "
     f"{MOST_CLASSES}. Nothing is kept; `esmkit fit` makes predictors to keep.",
     request=_request,
-    answer=FitResults,
+    answer=answer_type(FitResult, "One entry."),
     cost=_cost,
     run=_run,
     body={
