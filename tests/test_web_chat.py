@@ -95,7 +95,7 @@ def test_nothing_leaves_the_server_before_the_notice_is_accepted(guarded: Api, p
     provider.replies = ["Hello."]
     headers = key_of(guarded)
     page = guarded.get("/chat", headers={"Accept": "text/html", **headers})
-    assert "leave this machine" in page.text
+    assert "leave the machine" in page.text
     assert 'id="accept"' in page.text
     assert "Sequences stay on this server" not in page.text
     asked = say(guarded, f">P1\n{PROTEIN}", headers=headers)
