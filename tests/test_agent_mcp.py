@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,13 +23,13 @@ import pytest
 import uvicorn
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
-from starlette.routing import Route
 
 from esmkit import cli
-from esmkit.agent.mcp import Endpoint
 from esmkit.agent.service import Service
 from esmkit.agent.tools import TOOLS
+from esmkit.applications.search import Sequences, Space, build
 from esmkit.engine import Model, load
+from esmkit.types import Record
 from tests.server_stand_in import SLUG, Api
 
 A = "MKTAYIAKQRQISFVKSHFSRQ"
@@ -53,22 +52,8 @@ class Served(Api):
         url: of the endpoint.
     """
 
-    def __init__(self, model: Model, folder: Path, *, hosts: Any = ("127.0.0.1",), **settings: Any) -> None:
-        super().__init__(model, folder, **settings)
-
-        def service_for(secret: str | None, address: str) -> Service:
-            return Service.near(self.app, secret=secret, address=address)
-
-        self.endpoint = Endpoint(service_for, hosts=hosts, max_body_bytes=20_000)
-        self.app.router.routes.append(Route("/mcp", endpoint=self.endpoint))
-        start = self.app.router.lifespan_context
-
-        @asynccontextmanager
-        async def lifespan(app: Any) -> Any:
-            async with start(app), self.endpoint.run():
-                yield
-
-        self.app.router.lifespan_context = lifespan
+    def __init__(self, model: Model, folder: Path, **settings: Any) -> None:
+        super().__init__(model, folder, max_body_bytes=20_000, **settings)
         self._server = uvicorn.Server(uvicorn.Config(self.app, port=0, log_config=None, lifespan="on", ws="none"))
         self._thread = threading.Thread(target=self._server.run)
 
@@ -96,7 +81,7 @@ def served(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 @pytest.fixture(scope="module")
 def guarded(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One that asks for keys, and so answers to any name."""
-    with Served(model, tmp_path_factory.mktemp("guarded"), auth="on", hosts=None, limit_residues_per_minute=100) as it:
+    with Served(model, tmp_path_factory.mktemp("guarded"), auth="on", limit_residues_per_minute=100) as it:
         yield it
 
 
@@ -236,7 +221,7 @@ def test_without_a_valid_key_the_endpoint_itself_says_401(guarded: Served) -> No
         assert response.headers["www-authenticate"].startswith("Bearer ")
         assert response.json()["code"] == "auth_failed"
         assert response.headers["x-content-type-options"] == "nosniff"
-    assert "send one as Authorization: Token KEY" in posted(guarded).json()["error"]
+    assert "Authorization: Token KEY" in posted(guarded).json()["error"]
 
 
 @pytest.mark.parametrize("form", ["bearer", "token", "header"])
@@ -274,8 +259,8 @@ def test_pages_of_other_sites_and_other_names_of_this_machine_are_refused(served
     own = served.url.removesuffix("/mcp")
     assert posted(served).status_code == 200
     assert posted(served, Origin=own).status_code == 200
-    for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": f"{own}0"}):
-        assert posted(served, **headers).status_code == 403
+    for origin in ("https://evil.example", "null", f"{own}0", "http://[::1", ""):
+        assert posted(served, Origin=origin).status_code == 403
     assert posted(served, Host=f"evil.example:{served.port}").status_code == 421
     assert posted(served, Host="evil.example", Origin="http://evil.example").status_code == 421
     _, secret = guarded.store.keys.create("anywhere")
@@ -380,6 +365,23 @@ def test_over_stdio_a_server_elsewhere_answers_with_a_key_of_the_environment(gua
     assert "the operator of the server gives keys" in refused.content[0].text
 
 
+def test_over_stdio_there_is_what_the_options_name(model: Model, tmp_path: Path) -> None:
+    records = [Record(at, f"p{at}", A[at:]) for at in range(4)]
+    build(tmp_path / "mine", Sequences(model, lambda: records, Space.of(model)))
+    (tmp_path / "esmkit.toml").write_text("max_residues = 64\nhost = '0.0.0.0'\nauth = 'on'\n")
+
+    async def ask(client: Client) -> Any:
+        models = await client.call_tool("list_models", {})
+        hits = await client.call_tool("search", {"sequence": A[2:], "index": "mine", "k": 1})
+        return models.structured_content["models"][0], hits.structured_content["hits"][0]
+
+    options = ("--model", SLUG, "--index", tmp_path / "mine", "--config", tmp_path / "esmkit.toml")
+    entry, hit = over_stdio(ask, *map(str, options))
+    assert entry["most_residues_of_a_sequence"] == 64
+    assert "search" in entry["offers"]
+    assert hit["id"] == "p2"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -428,7 +430,7 @@ def test_the_program_of_the_documentation_prints_what_it_shows(capfd: pytest.Cap
     assert changed != program
     exec(compile(changed, "agents.md", "exec"), {"__name__": "__main__"})
     numbers = re.compile(r"-?\d+\.\d+")
-    told = capfd.readouterr().out
+    told, shown = (re.sub(r"esmkit [\d.]+", "esmkit", text) for text in (capfd.readouterr().out, shown))
     assert numbers.sub("#", told) == numbers.sub("#", shown)
     wanted = [float(each) for each in numbers.findall(shown)]
     assert [float(each) for each in numbers.findall(told)] == pytest.approx(wanted, abs=2e-3)

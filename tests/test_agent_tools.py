@@ -186,6 +186,8 @@ def test_contacts_are_those_of_the_library(agent: Agent, model: Model) -> None:
     assert answer.picture is not None
     assert answer.picture.png.startswith(PNG)
     assert agent.answer("contacts_summary", sequence="MK").content["most_probable"] == []
+    near = agent("contacts_summary", sequence=A, threshold=0.0, separation=1, picture=False)
+    assert sum(near["by_separation"].values()) == near["contacts"] == len(A) * (len(A) - 1) // 2
 
 
 def test_masked_residues_get_the_probabilities_of_the_model(agent: Agent, model: Model) -> None:

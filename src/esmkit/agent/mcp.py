@@ -14,14 +14,13 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from esmkit import __version__
 from esmkit.agent.errors import AccessError, ToolError
 from esmkit.agent.results import Results
 from esmkit.agent.service import Service
 from esmkit.agent.text import quoted
-from esmkit.agent.tools import TOOLS, Answer, Session, use
+from esmkit.agent.tools import TOOLS, Answer, Session, Tool, use
 from esmkit.errors import demand_module
 
 if TYPE_CHECKING:
@@ -182,48 +181,54 @@ def _server(session_of: Callable[[Any], Session]) -> Server[Any]:
     """The protocol's side of the tools."""
     from mcp import types
     from mcp.server.lowlevel.server import Server
-    from mcp.shared.exceptions import MCPError
 
-    hints = types.ToolAnnotations(
-        read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-    )
-    listed = [
-        types.Tool(
-            name=tool.name,
-            title=tool.title,
-            description=tool.description,
-            input_schema=tool.schema,
-            annotations=hints.model_copy(update={"title": tool.title}),
-        )
-        for tool in TOOLS
-    ]
+    listed = [_listed(tool) for tool in TOOLS]
+    schemas = {tool.name: tool.input_schema for tool in listed}
 
     async def list_tools(context: Any, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         return types.ListToolsResult(tools=listed)
 
     async def call_tool(context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
-        tool = _BY_NAME.get(params.name)
-        if tool is None:
-            message = f"no tool {quoted(params.name)!r}; choose from {', '.join(_BY_NAME)}"
-            raise MCPError(types.INVALID_PARAMS, message)
-        try:
-            answer = await use(tool, params.arguments or {}, session_of(context))
-        except ToolError as error:
-            return _failed(error.message)
-        except Exception:
-            _LOG.exception("the tool %s failed", tool.name)
-            return _failed("the tool failed; the log of the server has the reason")
-        return _told(answer)
+        return await _called(params.name, params.arguments or {}, session_of(context))
 
     return Server(
         "esmkit",
         version=__version__,
         title="esmkit: ESM-2 protein language models",
         instructions=INSTRUCTIONS,
-        get_tool_input_schema=lambda name: _BY_NAME[name].schema if name in _BY_NAME else None,
+        get_tool_input_schema=schemas.get,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
     )
+
+
+def _listed(tool: Tool) -> types.Tool:
+    from mcp import types
+
+    return types.Tool(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=tool.schema,
+        annotations=types.ToolAnnotations(
+            title=tool.title, read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+        ),
+    )
+
+
+async def _called(name: str, arguments: Mapping[str, Any], session: Session) -> types.CallToolResult:
+    from mcp import types
+    from mcp.shared.exceptions import MCPError
+
+    if name not in _BY_NAME:
+        raise MCPError(types.INVALID_PARAMS, f"no tool {quoted(name)!r}; choose from {', '.join(_BY_NAME)}")
+    try:
+        return _told(await use(_BY_NAME[name], arguments, session))
+    except ToolError as error:
+        return _failed(error.message)
+    except Exception:
+        _LOG.exception("the tool %s failed", name)
+        return _failed("the tool failed; the log of the server has the reason")
 
 
 def _told(answer: Answer) -> types.CallToolResult:
@@ -256,7 +261,7 @@ def _security(hosts: Collection[str] | None) -> TransportSecuritySettings:
 def _is_foreign(headers: Mapping[str, str]) -> bool:
     """Whether a browser says that a page of another place sends this; programs say nothing."""
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
 
 
 def _secret(headers: Mapping[str, str]) -> str | None:

@@ -14,7 +14,12 @@ from esmkit.agent.tools.calling import called
 from esmkit.agent.tools.fields import Model, Name, Sequence
 from esmkit.types import FloatArray
 
-_RANGES = {"short (6 to 11)": (6, 12), "medium (12 to 23)": (12, 24), "long (24 and more)": (24, None)}
+_RANGES = {
+    "near (1 to 5)": (1, 6),
+    "short (6 to 11)": (6, 12),
+    "medium (12 to 23)": (12, 24),
+    "long (24 and more)": (24, 10**9),
+}
 _LIMITS = (
     "Probabilities of a logistic regression on the attention maps of the model, for C-beta atoms closer than 8 A. One "
     "chain, no structure: small models find few of the true contacts, and what is not listed may still be one."
@@ -74,8 +79,9 @@ def _found(asked: ContactsSummary, contacts_LL: FloatArray) -> dict[str, Any]:
     return {
         "contacts": int(is_contact.sum()),
         "by_separation": {
-            name: int((is_contact & (apart >= low) & (apart < (high or length))).sum())
+            name: int((is_contact & (apart >= low) & (apart < high)).sum())
             for name, (low, high) in _RANGES.items()
+            if high > asked.separation
         },
         "highest_probability": round(float(probabilities.max()), 4) if len(probabilities) else None,
         "most_probable": listed,

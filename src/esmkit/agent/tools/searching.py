@@ -13,6 +13,8 @@ from esmkit.agent.tools.calling import called
 from esmkit.agent.tools.fields import Model, Name, Sequence
 
 _NOT_FOUND = 404
+MOST_COLUMNS = 12
+"""Of the index, that are shown of each hit."""
 
 
 class Search(Arguments):
@@ -50,18 +52,24 @@ async def _search(asked: Search, session: Session) -> Answer:
         if error.fields.get("status") == _NOT_FOUND and "not offered" in error.message:
             raise ToolError("this server has no index to search; its operator can add one") from None
         raise
-    hits = [{**hit, "cosine": round(hit["cosine"], 4)} for hit in quoted_all(answer.results[0]["hits"])]
+    hits = [_shown(hit) for hit in answer.results[0]["hits"]]
     content: dict[str, Any] = {
         "query": {"name": asked.name or "protein", "residues": len(asked.sequence)},
         "index": asked.index,
         "hits": hits,
         "method": "nearest by the cosine of mean embeddings, -1 to 1; length in residues",
         "reading": "The nearest are listed, however far they are: only compare cosines with each other. Related "
-        "embeddings hint at shared structure or function and prove nothing.",
+        f"embeddings hint at shared structure or function and prove nothing. At most {MOST_COLUMNS} columns are shown.",
         "note": MARK,
         "made_by": answer.made_by,
     }
     return Answer(content)
+
+
+def _shown(hit: dict[str, Any]) -> dict[str, Any]:
+    metadata = dict(list(hit["metadata"].items())[:MOST_COLUMNS])
+    shown: dict[str, Any] = quoted_all({**hit, "cosine": round(hit["cosine"], 4), "metadata": metadata})
+    return shown
 
 
 SEARCH = Tool(

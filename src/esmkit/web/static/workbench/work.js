@@ -32,6 +32,8 @@ export class Work {
   constructor(model, record, records, options, onremember) {
     Object.assign(this, { model, record, records, options, onremember });
     this.selection = new Selection();
+    /** Shows another tab: `view("masked")`; set by the page. */
+    this.view = () => {};
   }
 
   get sequence() {
