@@ -188,6 +188,7 @@ export function matrix({
     later();
   }
   document.addEventListener("themechange", redraw, { signal });
+  signal?.addEventListener("abort", () => pointer.remove());
   new ResizeObserver(later).observe(element);
   redraw();
 

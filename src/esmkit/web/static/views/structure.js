@@ -4,7 +4,7 @@
 import { css, themed } from "../core/colour.js";
 import { h } from "../core/dom.js";
 import { png } from "../core/save.js";
-import { backbonePdb } from "../workbench/structures.js";
+import { backbonePdb } from "../core/structures.js";
 
 const LIBRARY = new URL("../vendor/3Dmol-2.5.5.min.js", import.meta.url);
 const TURN = 20;
@@ -123,18 +123,9 @@ export function structure(chain, { label, onhover = () => {}, onchoose = () => {
         gapLength: 0.45,
       };
       viewer.addCylinder({ ...line, fromCap: 1, toCap: 1 });
-      const middle = Object.fromEntries(
-        ["x", "y", "z"].map((axis) => [axis, (point(first)[axis] + point(second)[axis]) / 2]),
-      );
-      viewer.addLabel(text, {
-        position: middle,
-        fontSize: 13,
-        backgroundColor: "#17212b",
-        backgroundOpacity: 0.85,
-        fontColor: "#ffffff",
-        inFront: true,
-        alignment: "bottomCenter",
-      });
+      const corner = { useScreen: true, position: { x: 10, y: 10, z: 0 } }; // where it hides no residue
+      const look = { fontSize: 13, backgroundColor: "#17212b", backgroundOpacity: 0.85, fontColor: "#ffffff" };
+      viewer.addLabel(text, { ...corner, ...look });
     }
     viewer.render();
   }

@@ -1,5 +1,5 @@
 // Which pairs of residues are predicted to touch, which do in a structure, and how often the first is right.
-import { cBeta, distance } from "./structures.js";
+import { cBeta, distance } from "../core/structures.js";
 
 const CONTACT = 8; // Å between C-beta atoms; nearer residues touch
 const LEAST = 6; // positions; nearer residues touch in every protein

@@ -53,7 +53,7 @@ export function similarity(work, vectors, own) {
     h(
       "p",
       { class: "hint" },
-      "Mean embeddings of one model all point in much the same direction: cosines above 0.9 are normal, also between proteins that have nothing in common. Compare them with each other rather than with 1",
+      "Mean embeddings of one model all point in much the same direction: high cosines, often above 0.9, are normal, also between proteins that have nothing in common. Compare them with each other rather than with 1",
       canCentre
         ? ", or take away what these proteins share."
         : `; with ${LEAST_CENTRED} proteins or more, what they share can be taken away.`,

@@ -6,7 +6,7 @@ import { download } from "../core/save.js";
 import { structure } from "../views/structure.js";
 import { tip } from "../views/tip.js";
 import { place } from "./alignment.js";
-import { chainsOf, textOf } from "./structures.js";
+import { chainsOf, textOf } from "../core/structures.js";
 import { logProbabilities } from "./work.js";
 
 const EXAMPLE = { name: "2yad_A.pdb", url: new URL("../examples/structures/2yad_A.pdb", import.meta.url) };
@@ -187,7 +187,10 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
       how,
     );
   }
-  work.signal.addEventListener("abort", ended);
+  work.signal.addEventListener("abort", () => {
+    ended();
+    pointer.remove();
+  });
   let last = { clientX: 0, clientY: 0 };
   place3d.addEventListener("pointermove", (event) => (last = event));
   place3d.addEventListener("pointerleave", () => pointer.hide());
