@@ -246,6 +246,30 @@ def test_pair_of_the_list_is_shown_on_the_map_and_in_3d(open_page: Open) -> None
     assert "P43 – R50" in page.locator(".contact-list tr.chosen").inner_text()
 
 
+def test_residue_under_the_pointer_in_3d_is_named_and_chosen(open_page: Open) -> None:
+    page = workbench(open_page, "Contacts")
+    page.get_by_role("button", name="Example structure").click()
+    page.locator(".stage canvas").first.wait_for()
+    page.wait_for_timeout(500)
+    box = page.locator(".stage").bounding_box()
+    assert box
+    said = page.locator(".tip:visible", has_text="of chain A: position")
+    for step in range(1, 90):  # somewhere on these lines there is a residue
+        x, y = box["x"] + box["width"] * (step % 30) / 30, box["y"] + box["height"] * (step // 30 + 1) / 4
+        page.mouse.move(x, y)
+        page.wait_for_timeout(120)
+        if said.count():
+            break
+    name, position = re.findall(r"^(\w{3}) \d+ of chain A: position (\d+)$", said.inner_text())[0]
+    before = page.locator(".contacts .matrix canvas").screenshot()
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    atoms = [line for line in STRUCTURE.read_text().splitlines() if line.startswith("ATOM")]
+    assert {line[17:20] for line in atoms if int(line[22:26]) == int(position)} == {name}
+    assert page.locator(".contacts .matrix canvas").screenshot() != before
+
+
 @PHONE
 def test_attention_maps_are_the_apis(open_page: Open, check: Check, served: ServedProcess, phone: bool) -> None:
     page = workbench(open_page, "Attention", phone=phone)
@@ -256,7 +280,7 @@ def test_attention_maps_are_the_apis(open_page: Open, check: Check, served: Serv
     (result,) = encoded(served, {"include": ["attentions"], "layers": [5], "heads": [3]})
     raw = np.array(result["attentions"], dtype=np.float32)[0, 0]
     button = page.get_by_role("button", name="CSV of the map")
-    np.testing.assert_allclose(numbers(table(saved(page, button))), raw, rtol=1e-5)
+    np.testing.assert_array_equal(numbers(table(saved(page, button))).astype(np.float32), raw)
     page.get_by_role("button", name="APC-corrected").click()
     both = raw.astype(np.float64) + raw.T
     expected = both - both.sum(1, keepdims=True) * both.sum(0, keepdims=True) / both.sum()

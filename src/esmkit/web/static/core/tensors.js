@@ -22,7 +22,11 @@ export function read(buffer) {
   const arrays = {};
   for (const [name, about] of Object.entries(header)) {
     if (name === "__metadata__") continue;
-    const { dtype, shape, data_offsets: [from, to] } = about;
+    const {
+      dtype,
+      shape,
+      data_offsets: [from, to],
+    } = about;
     arrays[name] = { shape, values: numbers(dtype, buffer.slice(8 + size + from, 8 + size + to)) };
   }
   return arrays;

@@ -12,7 +12,12 @@ export function strip(vector, { label }) {
   const rows = Math.ceil(vector.length / COLUMNS);
   const sorted = Float32Array.from(vector, Math.abs).sort();
   const limit = sorted[Math.floor(sorted.length * 0.98)] || sorted.at(-1) || 1;
-  const canvas = h("canvas", { width: COLUMNS, height: rows, role: "img", "aria-label": `${label}, ${vector.length} numbers; the largest are listed below` });
+  const canvas = h("canvas", {
+    width: COLUMNS,
+    height: rows,
+    role: "img",
+    "aria-label": `${label}, ${vector.length} numbers; the largest are listed below`,
+  });
   canvas.style.height = `${rows * ROW}px`;
   const context = canvas.getContext("2d");
   const image = context.createImageData(COLUMNS, rows);
@@ -29,11 +34,19 @@ export function strip(vector, { label }) {
     else pointer.hide();
   });
   canvas.addEventListener("pointerleave", () => pointer.hide());
-  return h("div", { class: "stack strip" }, canvas, legend(colour, -limit, limit, "Value of each dimension").element, largest(vector));
+  return h(
+    "div",
+    { class: "stack strip" },
+    canvas,
+    legend(colour, -limit, limit, "Value of each dimension").element,
+    largest(vector),
+  );
 }
 
 function largest(vector) {
-  const order = Array.from(vector, (_, at) => at).sort((a, b) => Math.abs(vector[b]) - Math.abs(vector[a])).slice(0, 10);
+  const order = Array.from(vector, (_, at) => at)
+    .sort((a, b) => Math.abs(vector[b]) - Math.abs(vector[a]))
+    .slice(0, 10);
   return h(
     "details",
     {},

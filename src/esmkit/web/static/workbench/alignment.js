@@ -4,19 +4,27 @@ const [MATCH, MISMATCH, OPEN, EXTEND] = [4, -3, -8, -1];
 const SAME_START = 20;
 
 /**
- * Places a sequence on a protein's: {places, how, identity, aligned}. `places` has an entry per residue of `found`, -1 where it
- * stands nowhere; `identity` is the share of equal residues among the `aligned` ones. X counts as any residue in exact matches.
+ * Places a sequence on a protein's: {places, how, identity, aligned}. `places` has an entry per residue of `found`, -1
+ * where it stands nowhere; `identity` is the share of equal residues among the `aligned` ones. X counts as any residue
+ * in exact matches.
  */
 export function place(found, protein) {
   const start = exactStart(found, protein);
-  const places = start === null ? aligned(found, protein) : Int32Array.from(found, (_, at) => inside(at + start, protein));
+  const places =
+    start === null ? aligned(found, protein) : Int32Array.from(found, (_, at) => inside(at + start, protein));
   let [equal, total] = [0, 0];
   places.forEach((to, at) => {
     if (to < 0 || found[at] === "X" || protein[to] === "X") return;
     total += 1;
     equal += found[at] === protein[to];
   });
-  return { places, how: start === null ? "aligned" : "exact", start, identity: total ? equal / total : 0, aligned: total };
+  return {
+    places,
+    how: start === null ? "aligned" : "exact",
+    start,
+    identity: total ? equal / total : 0,
+    aligned: total,
+  };
 }
 
 const inside = (at, protein) => (at >= 0 && at < protein.length ? at : -1);

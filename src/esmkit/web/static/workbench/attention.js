@@ -16,13 +16,28 @@ const MOST_IN_CSV = 1024;
 const MOST_KEPT = 6;
 const SHARE_SHOWN = 0.995;
 const KINDS = {
-  raw: { title: "As it is", make: (values) => values, text: "Row i is a residue that looks, column j what it looks at. A row adds up to less than 1: the rest goes to the start and end tokens." },
-  symmetric: { title: "Symmetrised", make: symmetrised, text: "Both directions added, A + Aᵀ: the first step towards contacts." },
-  corrected: { title: "APC-corrected", make: (values, size) => corrected(symmetrised(values, size), size), text: "Symmetrised, less the product of row and column sums over the total: what the contact regression gets of this head." },
+  raw: {
+    title: "As it is",
+    make: (values) => values,
+    text: "Row i is a residue that looks, column j what it looks at. A row adds up to less than 1: the rest goes to the start and end tokens.",
+  },
+  symmetric: {
+    title: "Symmetrised",
+    make: symmetrised,
+    text: "Both directions added, A + Aᵀ: the first step towards contacts.",
+  },
+  corrected: {
+    title: "APC-corrected",
+    make: (values, size) => corrected(symmetrised(values, size), size),
+    text: "Symmetrised, less the product of row and column sums over the total: what the contact regression gets of this head.",
+  },
 };
 
 async function show(panel, work) {
-  panel.replaceChildren(h("p", { class: "muted" }, "Computing attention…"), h("progress", { "aria-label": "Computing attention" }));
+  panel.replaceChildren(
+    h("p", { class: "muted" }, "Computing attention…"),
+    h("progress", { "aria-label": "Computing attention" }),
+  );
   const [{ attentions }] = await work.arrays("encode", [{ sequence: work.sequence }], { include: ["attentions"] });
   const received = receivedTrack(work, attentions);
   const large = new LargeMap(work);
@@ -33,7 +48,11 @@ async function show(panel, work) {
       { class: "stack" },
       h("div", { class: "attention-columns" }, grid.element, large.element),
       received,
-      h("p", { class: "hint" }, `Attention of ${work.model.title}: where each head looks, a share of one look and no measure of importance; many heads look at the start token when they have nothing to say.`),
+      h(
+        "p",
+        { class: "hint" },
+        `Attention of ${work.model.title}: where each head looks, a share of one look and no measure of importance; many heads look at the start token when they have nothing to say.`,
+      ),
     ),
   );
   const [layer, head] = work.option("attention.map", [work.model.layers, 1]);
@@ -69,7 +88,11 @@ class LargeMap {
       "section",
       { class: "stack", "aria-label": "Large attention map" },
       h("div", { class: "row spread" }, this.title, this.#kinds()),
-      this.failed, this.picture.element, this.scale.element, this.text, this.#actions(),
+      this.failed,
+      this.picture.element,
+      this.scale.element,
+      this.text,
+      this.#actions(),
     );
   }
 
@@ -121,12 +144,14 @@ class LargeMap {
     const low = this.#low();
     const colours = pixels(this.#scaleOf(dark), low, this.limit);
     const factor = 255 / (this.limit - low);
-    for (let at = 0; at < cells.length; at += 1) cells[at] = colours[Math.round(Math.min(255, Math.max(0, (this.values[at] - low) * factor)))];
+    for (let at = 0; at < cells.length; at += 1)
+      cells[at] = colours[Math.round(Math.min(255, Math.max(0, (this.values[at] - low) * factor)))];
   }
 
   #describe(row, column) {
     const named = (at) => `${this.#work.sequence[at]}${at + 1}`;
-    const joint = this.kind === "raw" ? `${named(row)} looks at ${named(column)}` : `${named(row)} and ${named(column)}`;
+    const joint =
+      this.kind === "raw" ? `${named(row)} looks at ${named(column)}` : `${named(row)} and ${named(column)}`;
     return `${joint}: ${this.values[row * this.#size + column].toFixed(4)}`;
   }
 
@@ -149,25 +174,40 @@ class LargeMap {
     const button = (text, work, more = {}) => h("button", { type: "button", onclick: work, ...more }, text);
     const name = () => `${this.#work.record.id}_attention_layer${this.layer}_head${this.head}_${this.kind}`;
     const isLarge = this.#size > MOST_IN_CSV;
-    const title = isLarge ? `Above ${MOST_IN_CSV} residues, take the map from the API: see As code` : "The map as shown, residues x residues";
+    const title = isLarge
+      ? `Above ${MOST_IN_CSV} residues, take the map from the API: see As code`
+      : "The map as shown, residues x residues";
     return h(
       "div",
       { class: "row" },
-      button("CSV of the map", () => download(`${name()}.csv`, csv(this.#rows()), "text/csv"), { title, disabled: isLarge }),
+      button("CSV of the map", () => download(`${name()}.csv`, csv(this.#rows()), "text/csv"), {
+        title,
+        disabled: isLarge,
+      }),
       button("PNG", async () => download(`${name()}.png`, await this.picture.png())),
-      button("SVG", () => download(`${name()}.svg`, this.picture.svg(`${this.title.textContent}, ${this.#work.record.id}, ${this.#work.model.title}`), "image/svg+xml")),
+      button("SVG", () =>
+        download(
+          `${name()}.svg`,
+          this.picture.svg(`${this.title.textContent}, ${this.#work.record.id}, ${this.#work.model.title}`),
+          "image/svg+xml",
+        ),
+      ),
       codeButton(() => this.#code()),
     );
   }
 
   #rows() {
     const numbers = Array.from({ length: this.#size }, (_, at) => at + 1);
-    const row = (position) => Array.from(this.values.subarray((position - 1) * this.#size, position * this.#size), shortest);
+    const row = (position) =>
+      Array.from(this.values.subarray((position - 1) * this.#size, position * this.#size), shortest);
     return [["query", ...numbers], ...numbers.map((position) => [position, ...row(position)])];
   }
 
   #code() {
-    const { sequence, model: { slug } } = this.#work;
+    const {
+      sequence,
+      model: { slug },
+    } = this.#work;
     const items = [{ sequence }];
     const params = { include: ["attentions"], layers: [this.layer], heads: [this.head] };
     return {
@@ -182,15 +222,27 @@ class LargeMap {
 /** Attention received per residue in a layer, as bars, with a choice of the layer. */
 function receivedTrack(work, { shape: [layers, size], values }) {
   const even = 1 / (size + 2);
-  const choose = h("select", {}, Array.from({ length: layers }, (_, at) => h("option", { value: at }, `layer ${at + 1}`)));
+  const choose = h(
+    "select",
+    {},
+    Array.from({ length: layers }, (_, at) => h("option", { value: at }, `layer ${at + 1}`)),
+  );
   choose.value = Math.min(layers - 1, work.option("attention.received", layers - 1));
   const place = h("div", {});
   let picture = null;
   function draw() {
     const row = values.subarray(Number(choose.value) * size, (Number(choose.value) + 1) * size);
     picture = track(
-      Array.from(row, (value, at) => ({ label: `${work.sequence[at]}${at + 1}`, value, note: `receives ${(value * 100).toFixed(2)} %, ${(value / even).toFixed(1)} times an even share` })),
-      { title: `Attention that every residue of ${work.record.id} receives`, unit: "of all attention", selection: work.selection },
+      Array.from(row, (value, at) => ({
+        label: `${work.sequence[at]}${at + 1}`,
+        value,
+        note: `receives ${(value * 100).toFixed(2)} %, ${(value / even).toFixed(1)} times an even share`,
+      })),
+      {
+        title: `Attention that every residue of ${work.record.id} receives`,
+        unit: "of all attention",
+        selection: work.selection,
+      },
     );
     place.replaceChildren(picture);
   }
@@ -201,7 +253,11 @@ function receivedTrack(work, { shape: [layers, size], values }) {
   draw();
   const table = () => [
     ["position", "residue", ...Array.from({ length: layers }, (_, at) => `layer_${at + 1}`)],
-    ...Array.from({ length: size }, (_, at) => [at + 1, work.sequence[at], ...Array.from({ length: layers }, (__, layer) => shortest(values[layer * size + at]))]),
+    ...Array.from({ length: size }, (_, at) => [
+      at + 1,
+      work.sequence[at],
+      ...Array.from({ length: layers }, (__, layer) => shortest(values[layer * size + at])),
+    ]),
   ];
   const name = `${work.record.id}_attention_received`;
   return h(
@@ -214,11 +270,31 @@ function receivedTrack(work, { shape: [layers, size], values }) {
       h(
         "div",
         { class: "row" },
-        h("button", { type: "button", onclick: () => download(`${name}.csv`, csv(table()), "text/csv"), "aria-label": "CSV of attention received" }, "CSV"),
-        h("button", { type: "button", onclick: () => download(`${name}.svg`, svgText(picture.querySelector("svg")), "image/svg+xml"), "aria-label": "SVG of attention received" }, "SVG"),
+        h(
+          "button",
+          {
+            type: "button",
+            onclick: () => download(`${name}.csv`, csv(table()), "text/csv"),
+            "aria-label": "CSV of attention received",
+          },
+          "CSV",
+        ),
+        h(
+          "button",
+          {
+            type: "button",
+            onclick: () => download(`${name}.svg`, svgText(picture.querySelector("svg")), "image/svg+xml"),
+            "aria-label": "SVG of attention received",
+          },
+          "SVG",
+        ),
       ),
     ),
     place,
-    h("p", { class: "hint" }, "The mean over all heads of the layer and all residues that look, start and end tokens included."),
+    h(
+      "p",
+      { class: "hint" },
+      "The mean over all heads of the layer and all residues that look, start and end tokens included.",
+    ),
   );
 }

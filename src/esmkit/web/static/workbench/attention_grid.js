@@ -13,14 +13,32 @@ export function attentionGrid(work, { onchoose }) {
   const said = h("p", { class: "hint", role: "status" });
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Attention maps" });
   const stop = h("button", { type: "button", hidden: true, onclick: () => stopper.abort() }, "Stop");
-  const layer = h("select", { "aria-label": "Layer" }, range(model.layers).map((number) => h("option", { value: number }, `layer ${number}`)));
-  const head = h("select", { "aria-label": "Head" }, range(model.heads).map((number) => h("option", { value: number }, `head ${number}`)));
-  const all = h("button", { type: "button", class: "ghost", hidden: true, onclick: () => load(range(model.layers)) }, `All layers (about ${megabytes(gridBytes(model, size))})`);
-  const table = h("div", { class: "attention-grid", role: "group", "aria-label": "Small maps, a row per layer, a column per head" });
+  const layer = h(
+    "select",
+    { "aria-label": "Layer" },
+    range(model.layers).map((number) => h("option", { value: number }, `layer ${number}`)),
+  );
+  const head = h(
+    "select",
+    { "aria-label": "Head" },
+    range(model.heads).map((number) => h("option", { value: number }, `head ${number}`)),
+  );
+  const all = h(
+    "button",
+    { type: "button", class: "ghost", hidden: true, onclick: () => load(range(model.layers)) },
+    `All layers (about ${megabytes(gridBytes(model, size))})`,
+  );
+  const table = h("div", {
+    class: "attention-grid",
+    role: "group",
+    "aria-label": "Small maps, a row per layer, a column per head",
+  });
   const element = h(
     "section",
     { class: "stack", "aria-label": "Layers and heads" },
-    h("div", { class: "row" }, layer, head, all, stop), said, bar,
+    h("div", { class: "row" }, layer, head, all, stop),
+    said,
+    bar,
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Grid of small maps" }, table),
   );
   let stopper = new AbortController();
@@ -45,7 +63,11 @@ export function attentionGrid(work, { onchoose }) {
     stopper.abort();
     const own = (stopper = new AbortController());
     const signal = AbortSignal.any([own.signal, work.signal]);
-    const parts = pieces(model, size, layers.filter((number) => !small.has(`${number}-${model.heads}`)));
+    const parts = pieces(
+      model,
+      size,
+      layers.filter((number) => !small.has(`${number}-${model.heads}`)),
+    );
     progress(0, parts.length);
     try {
       for (const [done, part] of parts.entries()) {
@@ -64,7 +86,10 @@ export function attentionGrid(work, { onchoose }) {
     bar.hidden = stop.hidden = done === of;
     bar.value = of ? done / of : 1;
     said.classList.remove("error");
-    said.textContent = done === of ? "Choose a map to see it large; darker (in the dark theme, lighter) is more attention." : `Fetching maps, ${done} of ${of} parts…`;
+    said.textContent =
+      done === of
+        ? "Choose a map to see it large; darker (in the dark theme, lighter) is more attention."
+        : `Fetching maps, ${done} of ${of} parts…`;
   }
   function add(number, which, values) {
     const map = shrunk(values, size);
@@ -74,7 +99,14 @@ export function attentionGrid(work, { onchoose }) {
     const canvas = h("canvas", { width: map.side, height: map.side });
     const button = h(
       "button",
-      { type: "button", tabindex: -1, data: { map: `${number}-${which}` }, title: `Layer ${number}, head ${which}`, "aria-label": `Layer ${number}, head ${which}`, onclick: () => choose(number, which) },
+      {
+        type: "button",
+        tabindex: -1,
+        data: { map: `${number}-${which}` },
+        title: `Layer ${number}, head ${which}`,
+        "aria-label": `Layer ${number}, head ${which}`,
+        onclick: () => choose(number, which),
+      },
       canvas,
     );
     row.append(button);
@@ -82,7 +114,11 @@ export function attentionGrid(work, { onchoose }) {
     mark();
   }
   function newRow(number) {
-    const row = h("div", { class: "attention-row", data: { layer: number } }, h("span", { class: "small muted" }, number));
+    const row = h(
+      "div",
+      { class: "attention-row", data: { layer: number } },
+      h("span", { class: "small muted" }, number),
+    );
     const next = [...table.children].find((each) => Number(each.dataset.layer) > number);
     table.insertBefore(row, next ?? null);
     return row;
@@ -105,10 +141,15 @@ export function attentionGrid(work, { onchoose }) {
     button.focus();
     button.click();
   });
-  for (const select of [layer, head]) select.addEventListener("change", () => choose(Number(layer.value), Number(head.value)));
-  document.addEventListener("themechange", () => {
-    for (const button of table.querySelectorAll("button")) paint(button.firstChild, small.get(button.dataset.map));
-  }, { signal: work.signal });
+  for (const select of [layer, head])
+    select.addEventListener("change", () => choose(Number(layer.value), Number(head.value)));
+  document.addEventListener(
+    "themechange",
+    () => {
+      for (const button of table.querySelectorAll("button")) paint(button.firstChild, small.get(button.dataset.map));
+    },
+    { signal: work.signal },
+  );
   all.hidden = first !== "one layer" || most !== "all";
   if (first === "all") load(range(model.layers));
   if (first === "none") {

@@ -36,7 +36,10 @@ function chunks(list, size) {
 /** Fetches a piece and calls `take(layer, head, values)` for each of its maps, of half precision. */
 export async function fetchPiece(work, { layers, heads }, signal, take) {
   const params = { include: ["attentions"], layers, heads };
-  const [{ attention_maps: maps }] = await work.arrays("encode", [{ sequence: work.sequence }], params, { half: true, signal });
+  const [{ attention_maps: maps }] = await work.arrays("encode", [{ sequence: work.sequence }], params, {
+    half: true,
+    signal,
+  });
   const [, , size] = maps.shape;
   layers.forEach((layer, l) =>
     heads.forEach((head, k) => {
@@ -89,6 +92,8 @@ export function corrected(values, size) {
 /** The value below which a share of the numbers is, by absolute size; of a sample where there are many. */
 export function quantile(values, share) {
   const step = Math.ceil(values.length / 200_000);
-  const sample = Float32Array.from({ length: Math.floor(values.length / step) }, (_, at) => Math.abs(values[at * step])).sort();
+  const sample = Float32Array.from({ length: Math.floor(values.length / step) }, (_, at) =>
+    Math.abs(values[at * step]),
+  ).sort();
   return sample[Math.min(sample.length - 1, Math.floor(share * sample.length))] || sample.at(-1) || 1;
 }

@@ -1,5 +1,5 @@
 // Which pairs of residues are predicted to touch, which do in a structure, and how often the first is right.
-import { cBeta, distance } from "./structures.js";
+import { cBeta, distance } from "../core/structures.js";
 
 const CONTACT = 8; // Å between C-beta atoms; nearer residues touch
 const LEAST = 6; // positions; nearer residues touch in every protein
@@ -23,17 +23,23 @@ export function distances(chain, places, size) {
 
 export const touches = (angstroms) => angstroms < CONTACT;
 
-/** Pairs of at least `separation` positions and `threshold`, the most probable first: {count, pairs: [{i, j, p}]}, from 0. */
+/**
+ * Pairs of at least `separation` positions and `threshold`, the most probable first: {count, pairs: [{i, j, p}]}, from
+ * 0.
+ */
 export function contactsAbove(map, separation, threshold) {
   const places = placesOf(map, [separation, Infinity]).filter((at) => map.values[at] >= threshold);
   const { size, values } = map;
   const first = topPlaces(places, values, Math.min(places.length, MOST_LISTED)).slice(0, MOST_LISTED);
-  return { count: places.length, pairs: first.map((at) => ({ i: Math.floor(at / size), j: at % size, p: values[at] })) };
+  return {
+    count: places.length,
+    pairs: first.map((at) => ({ i: Math.floor(at / size), j: at % size, p: values[at] })),
+  };
 }
 
 /**
- * Where to begin: a `threshold` so low that about one pair for five residues is above, and the end of the scale of colours, `top`:
- * 1, or less where no pair that matters is probable, so that a weak map can be read too.
+ * Where to begin: a `threshold` so low that about one pair for five residues is above, and the end of the scale of
+ * colours, `top`: 1, or less where no pair that matters is probable, so that a weak map can be read too.
  */
 export function starting(map) {
   const sorted = Float32Array.from(placesOf(map, RANGES.all), (at) => map.values[at]).sort();
@@ -45,8 +51,8 @@ export function starting(map) {
 }
 
 /**
- * Per range, of the L, L/2 and L/5 most probable pairs the share that touch, and of all pairs (`chance`): as `esmkit train
- * contacts` counts. Null where the structure has no such pairs.
+ * Per range, of the L, L/2 and L/5 most probable pairs the share that touch, and of all pairs (`chance`): as `esmkit
+ * train contacts` counts. Null where the structure has no such pairs.
  */
 export function precision(map, angstroms) {
   return Object.fromEntries(Object.entries(RANGES).map(([name, range]) => [name, ofRange(map, angstroms, range)]));

@@ -4,7 +4,10 @@ import { MOST_LISTED, RANGES, TOPS } from "./contact_pairs.js";
 
 export const MOST_SHOWN = 100;
 
-/** A table of pairs, one of which is reached by Tab and the others by arrow keys. Gives {element, show(pairs, about), mark(i, j)}. */
+/**
+ * A table of pairs, one of which is reached by Tab and the others by arrow keys. Gives {element, show(pairs, about),
+ * mark(i, j)}.
+ */
 export function listOf({ onchoose, onpoint }) {
   const title = h("h3", { "aria-live": "polite" });
   const body = h("tbody", {});
@@ -12,10 +15,18 @@ export function listOf({ onchoose, onpoint }) {
   const head = h(
     "tr",
     {},
-    h("th", { scope: "col" }, "Pair"), h("th", { class: "number", scope: "col" }, "Probability"), h("th", { class: "number", scope: "col" }, "|i − j|"), distance,
+    h("th", { scope: "col" }, "Pair"),
+    h("th", { class: "number", scope: "col" }, "Probability"),
+    h("th", { class: "number", scope: "col" }, "|i − j|"),
+    distance,
   );
   const table = h("table", { class: "contact-list" }, h("thead", {}, head), body);
-  const element = h("div", { class: "stack" }, title, h("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "List of contacts" }, table));
+  const element = h(
+    "div",
+    { class: "stack" },
+    title,
+    h("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "List of contacts" }, table),
+  );
 
   function show(shown, { count, threshold, separation, hasStructure }) {
     const kept = count > MOST_LISTED ? `the first ${MOST_LISTED.toLocaleString("en")}` : "all";
@@ -27,11 +38,21 @@ export function listOf({ onchoose, onpoint }) {
   }
   function row(pair, at, hasStructure) {
     const away = pair.away === undefined || Number.isNaN(pair.away) ? "–" : pair.away.toFixed(1);
-    const button = h("button", { type: "button", class: "ghost mono", tabindex: at ? -1 : 0, onclick: () => onchoose(pair) }, `${pair.first} – ${pair.second}`);
+    const button = h(
+      "button",
+      { type: "button", class: "ghost mono", tabindex: at ? -1 : 0, onclick: () => onchoose(pair) },
+      `${pair.first} – ${pair.second}`,
+    );
     return h(
       "tr",
-      { onpointerenter: () => onpoint(pair), onpointerleave: () => onpoint(null), data: { pair: `${pair.i}-${pair.j}` } },
-      h("td", {}, button), h("td", { class: "number" }, pair.p.toFixed(3)), h("td", { class: "number" }, String(pair.j - pair.i)),
+      {
+        onpointerenter: () => onpoint(pair),
+        onpointerleave: () => onpoint(null),
+        data: { pair: `${pair.i}-${pair.j}` },
+      },
+      h("td", {}, button),
+      h("td", { class: "number" }, pair.p.toFixed(3)),
+      h("td", { class: "number" }, String(pair.j - pair.i)),
       hasStructure ? h("td", { class: `number ${pair.away < 8 ? "hit" : ""}` }, away) : null,
     );
   }
@@ -66,10 +87,34 @@ export function precisionTable(found) {
       h(
         "table",
         { class: "precision" },
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "|i − j|"), heads.map((name) => h("th", { class: "number", scope: "col" }, name)))),
-        h("tbody", {}, Object.keys(RANGES).map((name) => h("tr", { data: { range: name } }, h("th", { scope: "row" }, NAMES[name]), heads.map((head) => share(found[name][head]))))),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            h("th", { scope: "col" }, "|i − j|"),
+            heads.map((name) => h("th", { class: "number", scope: "col" }, name)),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          Object.keys(RANGES).map((name) =>
+            h(
+              "tr",
+              { data: { range: name } },
+              h("th", { scope: "row" }, NAMES[name]),
+              heads.map((head) => share(found[name][head])),
+            ),
+          ),
+        ),
       ),
     ),
-    h("p", { class: "hint" }, "L is the length of the protein: the L, L/2 and L/5 most probable pairs of each range. Chance: the share of all pairs that touch."),
+    h(
+      "p",
+      { class: "hint" },
+      "L is the length of the protein: the L, L/2 and L/5 most probable pairs of each range. Chance: the share of all pairs that touch.",
+    ),
   ];
 }

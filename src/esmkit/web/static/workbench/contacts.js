@@ -16,7 +16,10 @@ const MOST_RINGS = 1000;
 const MOST_IN_CSV = 1024; // residues of a whole map as CSV
 
 async function show(panel, work) {
-  panel.replaceChildren(h("p", { class: "muted" }, "Computing contacts…"), h("progress", { "aria-label": "Computing contacts" }));
+  panel.replaceChildren(
+    h("p", { class: "muted" }, "Computing contacts…"),
+    h("progress", { "aria-label": "Computing contacts" }),
+  );
   const map = await work.contacts();
   panel.replaceChildren(new ContactsView(work, map).element);
 }
@@ -46,7 +49,10 @@ class ContactsView {
       onchoose: (row, column) => this.#chosen(row, column),
       onhover: (row, column) => this.#pointed(row, column),
     });
-    this.#list = listOf({ onchoose: (pair) => this.#choosePair(pair), onpoint: (pair) => this.#pointed(pair?.i ?? null, pair?.j ?? null) });
+    this.#list = listOf({
+      onchoose: (pair) => this.#choosePair(pair),
+      onpoint: (pair) => this.#pointed(pair?.i ?? null, pair?.j ?? null),
+    });
     this.element = this.#layout();
     this.#listed();
     work.selection.addEventListener("choose", ({ detail }) => this.#picture.guide(detail));
@@ -72,7 +78,7 @@ class ContactsView {
       h(
         "p",
         { class: "hint" },
-        `Contact: C-beta atoms (C-alpha's ideal neighbour in glycine) less than 8 Å apart. Probabilities come from a regression on the attention of ${this.#work.model.title}`,
+        `Contact: C-beta atoms (in glycine, where one would be) less than 8 Å apart. Probabilities come from a regression on the attention of ${this.#work.model.title}`,
         this.#work.model.slug === "esm2-mini" ? ", a very small model that knows little about contacts." : ".",
         " The regression was fitted to pairs at least 6 positions apart; nearer pairs are near in every protein.",
       ),
@@ -92,29 +98,54 @@ class ContactsView {
       say();
       changed();
     });
-    const separation = h("input", { type: "number", min: 1, max: Math.max(1, this.#map.size - 1), value: this.separation, class: "narrow-number" });
+    const separation = h("input", {
+      type: "number",
+      min: 1,
+      max: Math.max(1, this.#map.size - 1),
+      value: this.separation,
+      class: "narrow-number",
+    });
     separation.addEventListener("change", () => {
-      this.separation = Math.min(Math.max(1, Math.round(Number(separation.value)) || 6), Math.max(1, this.#map.size - 1));
+      this.separation = Math.min(
+        Math.max(1, Math.round(Number(separation.value)) || 6),
+        Math.max(1, this.#map.size - 1),
+      );
       separation.value = this.separation;
       this.#work.remember("contacts.separation", this.separation);
       this.#listed();
     });
     say();
-    return h("div", { class: "row" }, h("label", {}, "Threshold", threshold, shown), h("label", {}, "At least |i − j|", separation));
+    return h(
+      "div",
+      { class: "row" },
+      h("label", {}, "Threshold", threshold, shown),
+      h("label", {}, "At least |i − j|", separation),
+    );
   }
 
   #actions() {
     const name = `${this.#work.record.id}_contacts`;
     const button = (text, work, more = {}) => h("button", { type: "button", onclick: work, ...more }, text);
     const isLarge = this.#map.size > MOST_IN_CSV;
-    const title = isLarge ? `Above ${MOST_IN_CSV} residues, take the map from the API: see As code` : "All probabilities, residues x residues";
+    const title = isLarge
+      ? `Above ${MOST_IN_CSV} residues, take the map from the API: see As code`
+      : "All probabilities, residues x residues";
     return h(
       "div",
       { class: "row" },
       button("CSV", () => download(`${name}.csv`, csv(this.#rows()), "text/csv"), { title: "The list of contacts" }),
-      button("CSV of the map", () => download(`${name}_map.csv`, csv(this.#mapRows()), "text/csv"), { title, disabled: isLarge }),
+      button("CSV of the map", () => download(`${name}_map.csv`, csv(this.#mapRows()), "text/csv"), {
+        title,
+        disabled: isLarge,
+      }),
       button("PNG", async () => download(`${name}.png`, await this.#picture.png())),
-      button("SVG", () => download(`${name}.svg`, this.#picture.svg(`Predicted contacts of ${this.#work.record.id}, ${this.#work.model.title}`), "image/svg+xml")),
+      button("SVG", () =>
+        download(
+          `${name}.svg`,
+          this.#picture.svg(`Predicted contacts of ${this.#work.record.id}, ${this.#work.model.title}`),
+          "image/svg+xml",
+        ),
+      ),
       contactCode(this.#work),
     );
   }
@@ -132,7 +163,13 @@ class ContactsView {
   #mapRows() {
     const { size, values } = this.#map;
     const numbers = Array.from({ length: size }, (_, at) => at + 1);
-    return [["position", ...numbers], ...numbers.map((position) => [position, ...Array.from(values.subarray((position - 1) * size, position * size), shortest)])];
+    return [
+      ["position", ...numbers],
+      ...numbers.map((position) => [
+        position,
+        ...Array.from(values.subarray((position - 1) * size, position * size), shortest),
+      ]),
+    ];
   }
 
   #residue = (at) => this.#work.sequence[at];
@@ -141,7 +178,11 @@ class ContactsView {
   #paint(cells, dark) {
     const { size, values } = this.#map;
     const colours = pixels(intensity(0, this.top, dark), 0, this.top);
-    const [near, far, unknown] = [dark ? [245, 200, 110] : [178, 112, 20], dark ? [24, 32, 39] : [255, 255, 255], dark ? [44, 54, 62] : [232, 235, 238]].map(pixel);
+    const [near, far, unknown] = [
+      dark ? [245, 200, 110] : [178, 112, 20],
+      dark ? [24, 32, 39] : [255, 255, 255],
+      dark ? [44, 54, 62] : [232, 235, 238],
+    ].map(pixel);
     const factor = 255 / this.top;
     for (let at = 0; at < values.length; at += 1) cells[at] = colours[Math.min(255, Math.round(values[at] * factor))];
     if (!this.#angstroms) return;
@@ -166,7 +207,12 @@ class ContactsView {
     const [i, j] = row < column ? [row, column] : [column, row];
     const at = i * this.#map.size + j;
     const away = this.#angstroms?.[at];
-    const near = away === undefined ? "" : Number.isNaN(away) ? ", not in the structure" : `, ${away.toFixed(1)} Å in the structure`;
+    const near =
+      away === undefined
+        ? ""
+        : Number.isNaN(away)
+          ? ", not in the structure"
+          : `, ${away.toFixed(1)} Å in the structure`;
     return `${this.#named(i)} – ${this.#named(j)}: p ${this.#map.values[at].toFixed(3)}, |i − j| ${j - i}${near}`;
   }
 
@@ -174,8 +220,20 @@ class ContactsView {
     const { size } = this.#map;
     this.found = contactsAbove(this.#map, this.separation, this.threshold);
     this.#list.show(
-      this.found.pairs.slice(0, MOST_SHOWN).map((pair) => ({ ...pair, first: this.#named(pair.i), second: this.#named(pair.j), away: this.#angstroms?.[pair.i * size + pair.j] })),
-      { count: this.found.count, threshold: this.threshold, separation: this.separation, hasStructure: Boolean(this.#angstroms) },
+      this.found.pairs
+        .slice(0, MOST_SHOWN)
+        .map((pair) => ({
+          ...pair,
+          first: this.#named(pair.i),
+          second: this.#named(pair.j),
+          away: this.#angstroms?.[pair.i * size + pair.j],
+        })),
+      {
+        count: this.found.count,
+        threshold: this.threshold,
+        separation: this.separation,
+        hasStructure: Boolean(this.#angstroms),
+      },
     );
     this.#picture.refresh();
     const rings = "Squares mark the pairs of the list";

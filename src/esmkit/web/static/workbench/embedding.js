@@ -11,7 +11,10 @@ export const view = { id: "embedding", title: "Embedding", show };
 const POOLS = { mean: "mean over residues", max: "maximum over residues", bos: "start token" };
 
 async function show(panel, work) {
-  panel.replaceChildren(h("p", { class: "muted" }, "Computing embeddings…"), h("progress", { "aria-label": "Computing embeddings" }));
+  panel.replaceChildren(
+    h("p", { class: "muted" }, "Computing embeddings…"),
+    h("progress", { "aria-label": "Computing embeddings" }),
+  );
   const embedding = new Embedding(work);
   await embedding.compute();
   panel.replaceChildren(embedding.element);
@@ -19,7 +22,9 @@ async function show(panel, work) {
 
 /** What `encode` is asked for: a layer and how residues become one vector. */
 export function paramsOf({ layer, pool }) {
-  return pool === "bos" ? { include: ["bos"], repr_layers: [layer] } : { include: ["mean"], repr_layers: [layer], ...(pool === "max" ? { pool } : {}) };
+  return pool === "bos"
+    ? { include: ["bos"], repr_layers: [layer] }
+    : { include: ["mean"], repr_layers: [layer], ...(pool === "max" ? { pool } : {}) };
 }
 
 class Embedding {
@@ -37,17 +42,33 @@ class Embedding {
     this.element = h(
       "div",
       { class: "stack" },
-      h("div", { class: "row spread" }, this.#choices(), codeButton(() => this.#code())),
-      this.failed, this.summary, this.others,
+      h(
+        "div",
+        { class: "row spread" },
+        this.#choices(),
+        codeButton(() => this.#code()),
+      ),
+      this.failed,
+      this.summary,
+      this.others,
       downloads(work, () => ({ layer: this.layer, pool: this.pool, vectors: this.vectors })),
     );
   }
 
   #choices() {
     const { layers } = this.#work.model;
-    const title = (number) => (number === 0 ? "layer 0 (input)" : number === layers ? `layer ${number} (last)` : `layer ${number}`);
-    const layer = h("select", {}, Array.from({ length: layers + 1 }, (_, at) => h("option", { value: layers - at }, title(layers - at))));
-    const pool = h("select", {}, Object.entries(POOLS).map(([id, name]) => h("option", { value: id }, name)));
+    const title = (number) =>
+      number === 0 ? "layer 0 (input)" : number === layers ? `layer ${number} (last)` : `layer ${number}`;
+    const layer = h(
+      "select",
+      {},
+      Array.from({ length: layers + 1 }, (_, at) => h("option", { value: layers - at }, title(layers - at))),
+    );
+    const pool = h(
+      "select",
+      {},
+      Object.entries(POOLS).map(([id, name]) => h("option", { value: id }, name)),
+    );
     [layer.value, pool.value] = [this.layer, this.pool];
     const change = async () => {
       [this.layer, this.pool] = [Number(layer.value), pool.value];
@@ -100,7 +121,10 @@ class Embedding {
   }
 
   #code() {
-    const { record: { sequence }, model: { slug } } = this.#work;
+    const {
+      record: { sequence },
+      model: { slug },
+    } = this.#work;
     const items = [{ sequence }];
     const params = paramsOf(this);
     const pool = this.pool === "mean" ? "" : `, pool="${this.pool}"`;

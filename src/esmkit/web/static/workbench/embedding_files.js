@@ -17,10 +17,35 @@ const MOST_NUMBERS = 5_000_000; // in one CSV
 /** A form for files: `chosen()` gives the {layer, pool, vectors} that are shown. */
 export function downloads(work, chosen) {
   const option = ([value, title]) => h("option", { value }, title);
-  const whose = h("select", {}, [["one", "this protein"], ["all", "all proteins given"]].map(option));
-  const what = h("select", {}, [["pooled", "one vector per protein"], ["residues", "one vector per residue"]].map(option));
-  const format = h("select", {}, Object.entries(FORMATS).map(([id, { title }]) => option([id, title])));
-  const dtype = h("select", {}, [["float32", "float32"], ["float16", "float16, half the size"]].map(option));
+  const whose = h(
+    "select",
+    {},
+    [
+      ["one", "this protein"],
+      ["all", "all proteins given"],
+    ].map(option),
+  );
+  const what = h(
+    "select",
+    {},
+    [
+      ["pooled", "one vector per protein"],
+      ["residues", "one vector per residue"],
+    ].map(option),
+  );
+  const format = h(
+    "select",
+    {},
+    Object.entries(FORMATS).map(([id, { title }]) => option([id, title])),
+  );
+  const dtype = h(
+    "select",
+    {},
+    [
+      ["float32", "float32"],
+      ["float16", "float16, half the size"],
+    ].map(option),
+  );
   const kind = h("label", {}, "Numbers", dtype);
   const failed = h("p", { class: "error", role: "alert" });
   const save = h("button", { type: "button", class: "primary", onclick: () => run() }, "Download");
@@ -37,7 +62,8 @@ export function downloads(work, chosen) {
     try {
       const { layer, pool, vectors } = chosen();
       const records = whose.value === "all" ? work.records : [work.record];
-      const params = what.value === "residues" ? { include: ["per_token"], repr_layers: [layer] } : paramsOf({ layer, pool });
+      const params =
+        what.value === "residues" ? { include: ["per_token"], repr_layers: [layer] } : paramsOf({ layer, pool });
       const name = `${whose.value === "all" ? "proteins" : work.record.id}_${what.value === "residues" ? "per_residue" : pool}_${layer}`;
       if (format.value !== "csv") await sent(records, params, name);
       else if (what.value === "residues") await perResidue(records, params, layer, name);
@@ -51,16 +77,29 @@ export function downloads(work, chosen) {
     const { accept, ending = format.value } = FORMATS[format.value];
     const type = kind.hidden ? accept : `${accept}; dtype=${dtype.value}`;
     const items = records.map(({ sequence }) => ({ sequence }));
-    download(`${name}.${ending}`, await callBinary(work.model.slug, "encode", items, params, type, { signal: work.signal }));
+    download(
+      `${name}.${ending}`,
+      await callBinary(work.model.slug, "encode", items, params, type, { signal: work.signal }),
+    );
   }
   function rows(records, vectors) {
     const head = ["id", ...Array.from(vectors[0], (_, at) => `d${at + 1}`)];
-    return [head, ...records.map((record) => [record.id, ...Array.from(vectors[work.records.indexOf(record)], shortest)])];
+    return [
+      head,
+      ...records.map((record) => [record.id, ...Array.from(vectors[work.records.indexOf(record)], shortest)]),
+    ];
   }
   async function perResidue(records, params, layer, name) {
     const numbers = records.reduce((sum, { sequence }) => sum + sequence.length * work.model.width, 0);
-    if (numbers > MOST_NUMBERS) throw new Error(`${numbers.toLocaleString("en")} numbers are too many for a table, at most ${MOST_NUMBERS.toLocaleString("en")}; take npz, safetensors or Arrow`);
-    const answer = await work.arrays("encode", records.map(({ sequence }) => ({ sequence })), params);
+    if (numbers > MOST_NUMBERS)
+      throw new Error(
+        `${numbers.toLocaleString("en")} numbers are too many for a table, at most ${MOST_NUMBERS.toLocaleString("en")}; take npz, safetensors or Arrow`,
+      );
+    const answer = await work.arrays(
+      "encode",
+      records.map(({ sequence }) => ({ sequence })),
+      params,
+    );
     const { width } = work.model;
     const table = [["id", "position", "residue", ...Array.from({ length: width }, (_, at) => `d${at + 1}`)]];
     records.forEach(({ id, sequence }, index) => {
@@ -75,8 +114,20 @@ export function downloads(work, chosen) {
     "section",
     { class: "stack", "aria-label": "Download embeddings" },
     h("h3", {}, "Download"),
-    h("div", { class: "row" }, h("label", {}, "Of", whose), h("label", {}, "What", what), h("label", {}, "Format", format), kind, save),
+    h(
+      "div",
+      { class: "row" },
+      h("label", {}, "Of", whose),
+      h("label", {}, "What", what),
+      h("label", {}, "Format", format),
+      kind,
+      save,
+    ),
     failed,
-    h("p", { class: "hint" }, "The files are the API's own answers: in npz and safetensors an array per protein, named 0/mean_6 by its number and layer. CSV is made here from the same numbers."),
+    h(
+      "p",
+      { class: "hint" },
+      "The files are the API's own answers: in npz and safetensors an array per protein, named 0/mean_6 by its number and layer. CSV is made here from the same numbers.",
+    ),
   );
 }

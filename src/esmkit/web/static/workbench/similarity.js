@@ -13,7 +13,11 @@ export function similarity(work, vectors, own) {
     return h("p", { class: "hint" }, "Give more than one protein to see how near their embeddings are.");
   }
   const canCentre = vectors.length >= LEAST_CENTRED;
-  const isCentred = h("input", { type: "checkbox", disabled: !canCentre, checked: canCentre && work.option("embedding.centred", false) });
+  const isCentred = h("input", {
+    type: "checkbox",
+    disabled: !canCentre,
+    checked: canCentre && work.option("embedding.centred", false),
+  });
   const place = h("div", { class: "stack" });
   let shown = [];
   function draw() {
@@ -25,7 +29,12 @@ export function similarity(work, vectors, own) {
     draw();
   });
   draw();
-  const save = () => download("cosine_similarity.csv", csv([["id", ...names], ...names.map((name, at) => [name, ...shown[at]])]), "text/csv");
+  const save = () =>
+    download(
+      "cosine_similarity.csv",
+      csv([["id", ...names], ...names.map((name, at) => [name, ...shown[at]])]),
+      "text/csv",
+    );
   return h(
     "section",
     { class: "stack", "aria-label": "Similarity" },
@@ -33,22 +42,44 @@ export function similarity(work, vectors, own) {
       "div",
       { class: "row spread" },
       h("h3", {}, "Cosine similarity"),
-      h("div", { class: "row" }, h("label", {}, isCentred, "Centred on the mean of these"), h("button", { type: "button", onclick: save, "aria-label": "CSV of similarities" }, "CSV")),
+      h(
+        "div",
+        { class: "row" },
+        h("label", {}, isCentred, "Centred on the mean of these"),
+        h("button", { type: "button", onclick: save, "aria-label": "CSV of similarities" }, "CSV"),
+      ),
     ),
     place,
     h(
       "p",
       { class: "hint" },
-      "Mean embeddings of one model all point in much the same direction: cosines above 0.9 are normal, also between proteins that have nothing in common. Compare them with each other rather than with 1",
-      canCentre ? ", or take away what these proteins share." : `; with ${LEAST_CENTRED} proteins or more, what they share can be taken away.`,
+      "Mean embeddings of one model all point in much the same direction: high cosines, often above 0.9, are normal, also between proteins that have nothing in common. Compare them with each other rather than with 1",
+      canCentre
+        ? ", or take away what these proteins share."
+        : `; with ${LEAST_CENTRED} proteins or more, what they share can be taken away.`,
     ),
   );
 }
 
 function nearest(names, row, own) {
-  const order = names.map((_, at) => at).filter((at) => at !== own && row[at] !== null).sort((a, b) => row[b] - row[a]);
+  const order = names
+    .map((_, at) => at)
+    .filter((at) => at !== own && row[at] !== null)
+    .sort((a, b) => row[b] - row[a]);
   if (!order.length) return h("p", {}, "This vector has no direction to compare.");
-  return h("p", {}, `Nearest to ${names[own]}: `, h("b", {}, names[order[0]]), ` (${row[order[0]].toFixed(3)})`, order.length > 1 ? `, then ${order.slice(1).map((at) => `${names[at]} (${row[at].toFixed(3)})`).join(", ")}.` : ".");
+  return h(
+    "p",
+    {},
+    `Nearest to ${names[own]}: `,
+    h("b", {}, names[order[0]]),
+    ` (${row[order[0]].toFixed(3)})`,
+    order.length > 1
+      ? `, then ${order
+          .slice(1)
+          .map((at) => `${names[at]} (${row[at].toFixed(3)})`)
+          .join(", ")}.`
+      : ".",
+  );
 }
 
 function table(names, rows, isCentred) {
@@ -65,8 +96,21 @@ function table(names, rows, isCentred) {
     h(
       "table",
       { class: "similarity" },
-      h("thead", {}, h("tr", {}, h("td", {}), names.map((name) => h("th", { scope: "col", title: name }, name)))),
-      h("tbody", {}, names.map((name, at) => h("tr", {}, h("th", { scope: "row", title: name }, name), rows[at].map(cell)))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("td", {}),
+          names.map((name) => h("th", { scope: "col", title: name }, name)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        names.map((name, at) => h("tr", {}, h("th", { scope: "row", title: name }, name), rows[at].map(cell))),
+      ),
     ),
   );
 }

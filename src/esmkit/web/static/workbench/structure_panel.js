@@ -1,11 +1,12 @@
-// Where a structure is given: a file or the example, one of its chains, how it fits to the protein, and the chain in 3-D.
+// Where a structure is given: a file or the example, one of its chains, how it fits to the protein, and the chain in
+// 3-D.
 import { diverging, sequential } from "../core/colour.js";
 import { h } from "../core/dom.js";
 import { download } from "../core/save.js";
 import { structure } from "../views/structure.js";
 import { tip } from "../views/tip.js";
 import { place } from "./alignment.js";
-import { chainsOf, textOf } from "./structures.js";
+import { chainsOf, textOf } from "../core/structures.js";
 import { logProbabilities } from "./work.js";
 
 const EXAMPLE = { name: "2yad_A.pdb", url: new URL("../examples/structures/2yad_A.pdb", import.meta.url) };
@@ -15,11 +16,17 @@ const SAME = 0.95;
 const ACCEPTED = ".pdb,.ent,.cif,.mmcif,.gz";
 
 /**
- * The panel for a structure: `onstructure({chain, places} | null)` is told which one is shown, `onresidue(position)` of a click.
- * Gives {element, pair(i, j, text)}, which joins two positions of the protein in 3-D.
+ * The panel for a structure: `onstructure({chain, places} | null)` is told which one is shown, `onresidue(position)` of
+ * a click. Gives {element, pair(i, j, text)}, which joins two positions of the protein in 3-D.
  */
 export function structurePanel(work, map, { onstructure, onresidue }) {
-  const file = h("input", { type: "file", class: "visually-hidden", accept: ACCEPTED, "aria-label": "Open a structure, PDB or mmCIF", tabindex: -1 });
+  const file = h("input", {
+    type: "file",
+    class: "visually-hidden",
+    accept: ACCEPTED,
+    "aria-label": "Open a structure, PDB or mmCIF",
+    tabindex: -1,
+  });
   const open = h("button", { type: "button", onclick: () => file.click() }, "Open PDB or mmCIF…");
   const example = h("button", { type: "button", class: "ghost", onclick: () => useExample() }, "Example structure");
   const remove = h("button", { type: "button", class: "ghost", hidden: true, onclick: () => clear() }, "Remove");
@@ -31,13 +38,20 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
     "div",
     { class: "structure-drop empty" },
     h("p", {}, "Drop a structure of this protein here, PDB or mmCIF."),
-    h("p", { class: "hint" }, "It is read in your browser and sent nowhere. Its contacts fill the lower triangle; predictions are counted against it; and pairs are shown in 3-D."),
+    h(
+      "p",
+      { class: "hint" },
+      "It is read in your browser and sent nowhere. Its contacts fill the lower triangle; predictions are counted against it; and pairs are shown in 3-D.",
+    ),
   );
   const place3d = h("div", { class: "structure-place" }, drop);
   const element = h(
     "section",
     { class: "stack structure-panel", "aria-label": "Structure" },
-    h("div", { class: "row" }, open, file, example, chainField, remove), said, failed, place3d,
+    h("div", { class: "row" }, open, file, example, chainField, remove),
+    said,
+    failed,
+    place3d,
   );
   let chains = [];
   let shown = null;
@@ -52,7 +66,9 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
       chains = chainsOf(text, name);
       const fits = chains.map((chain) => ({ chain, fit: place(chain.sequence, work.sequence) }));
       fits.sort((a, b) => b.fit.identity * b.fit.aligned - a.fit.identity * a.fit.aligned);
-      chooser.replaceChildren(...chains.map((chain, at) => h("option", { value: at }, `${chain.id} (${chain.residues.length})`)));
+      chooser.replaceChildren(
+        ...chains.map((chain, at) => h("option", { value: at }, `${chain.id} (${chain.residues.length})`)),
+      );
       chooser.value = chains.indexOf(fits[0].chain);
       chainField.hidden = chains.length < 2;
       element.dataset.name = name;
@@ -90,7 +106,11 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
     }
     said.className = `small ${fit.identity < SAME ? "warned" : "muted"}`;
     said.textContent = about(chain, fit, work.sequence.length);
-    shown = { chain, places: fit.places, residueAt: new Map(chain.residues.map((residue) => [fit.places[residue.place], residue])) };
+    shown = {
+      chain,
+      places: fit.places,
+      residueAt: new Map(chain.residues.map((residue) => [fit.places[residue.place], residue])),
+    };
     draw(chain, fit.places);
     onstructure({ chain, places: fit.places });
   }
@@ -126,9 +146,17 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
     place3d.replaceChildren(drawing.element, colours(drawing, position));
   }
   function colours(drawn3d, position) {
-    const choose = h("select", {}, Object.entries(COLOURS).map(([id, { title }]) => h("option", { value: id }, title)));
+    const choose = h(
+      "select",
+      {},
+      Object.entries(COLOURS).map(([id, { title }]) => h("option", { value: id }, title)),
+    );
     const hint = h("p", { class: "hint" });
-    const how = h("p", { class: "hint" }, "Drag to turn, Ctrl and wheel for nearer; only this chain's backbone is drawn.");
+    const how = h(
+      "p",
+      { class: "hint" },
+      "Drag to turn, Ctrl and wheel for nearer; only this chain's backbone is drawn.",
+    );
     const apply = async () => {
       work.remember("contacts.colour", choose.value);
       const { values, scale, text } = await COLOURS[choose.value].of({ work, map, chain: shown.chain, position });
@@ -138,13 +166,31 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
         return Number.isFinite(value) ? scale(value) : [150, 160, 168];
       });
     };
-    choose.value = work.option("contacts.colour", "position") in COLOURS ? work.option("contacts.colour", "position") : "position";
+    choose.value =
+      work.option("contacts.colour", "position") in COLOURS ? work.option("contacts.colour", "position") : "position";
     choose.addEventListener("change", apply);
     apply();
-    const save = h("button", { type: "button", class: "ghost", onclick: async () => download(`${work.record.id}_structure.png`, await drawn3d.png()) }, "PNG of the view");
-    return h("div", { class: "stack" }, h("div", { class: "row spread" }, h("label", {}, "Colour", choose), save), hint, how);
+    const save = h(
+      "button",
+      {
+        type: "button",
+        class: "ghost",
+        onclick: async () => download(`${work.record.id}_structure.png`, await drawn3d.png()),
+      },
+      "PNG of the view",
+    );
+    return h(
+      "div",
+      { class: "stack" },
+      h("div", { class: "row spread" }, h("label", {}, "Colour", choose), save),
+      hint,
+      how,
+    );
   }
-  work.signal.addEventListener("abort", ended);
+  work.signal.addEventListener("abort", () => {
+    ended();
+    pointer.remove();
+  });
   let last = { clientX: 0, clientY: 0 };
   place3d.addEventListener("pointermove", (event) => (last = event));
   place3d.addEventListener("pointerleave", () => pointer.hide());
@@ -168,7 +214,8 @@ export function structurePanel(work, map, { onstructure, onresidue }) {
   if (work.option("contacts.structure") === "example") useExample();
   return {
     element,
-    pair: (i, j, text) => shown && drawing?.pair(shown.residueAt.get(i) ?? null, shown.residueAt.get(j) ?? null, text.replace(/: .*/, "")),
+    pair: (i, j, text) =>
+      shown && drawing?.pair(shown.residueAt.get(i) ?? null, shown.residueAt.get(j) ?? null, text.replace(/: .*/, "")),
   };
 }
 
@@ -192,7 +239,8 @@ const COLOURS = {
   position: {
     title: "Position",
     of: ({ chain }) => ({
-      values: (residue) => residue.place, scale: sequential(-chain.sequence.length / 3, chain.sequence.length),
+      values: (residue) => residue.place,
+      scale: sequential(-chain.sequence.length / 3, chain.sequence.length),
       text: "Pale at the start of the chain, dark at its end.",
     }),
   },
@@ -202,7 +250,8 @@ const COLOURS = {
       const sums = contactSums(map);
       const most = Math.max(...sums, 1e-6);
       return {
-        values: (residue) => sums[position(residue)], scale: sequential(-most / 4, most),
+        values: (residue) => sums[position(residue)],
+        scale: sequential(-most / 4, most),
         text: `How many contacts the model expects of a residue: probabilities of pairs at least 6 apart, summed; dark is ${most.toFixed(1)}.`,
       };
     },
@@ -213,7 +262,8 @@ const COLOURS = {
       const { logits, vocab_tokens: vocabulary } = await work.encoded();
       const logs = logProbabilities(logits).map((row, at) => row[vocabulary.indexOf(work.sequence[at])]);
       return {
-        values: (residue) => logs[position(residue)] - Math.log(1 / 20), scale: diverging(3),
+        values: (residue) => logs[position(residue)] - Math.log(1 / 20),
+        scale: diverging(3),
         text: "Blue: the residue is likelier than one in 20 to the model; red: less likely. One pass, nothing masked.",
       };
     },
@@ -223,7 +273,10 @@ const COLOURS = {
     of({ chain }) {
       const values = chain.residues.map((residue) => residue.b);
       const [low, high] = [Math.min(...values), Math.max(...values)];
-      const text = low === high ? `The file has ${low.toFixed(2)} for every residue.` : `From ${low.toFixed(1)} (pale) to ${high.toFixed(1)} (dark).`;
+      const text =
+        low === high
+          ? `The file has ${low.toFixed(2)} for every residue.`
+          : `From ${low.toFixed(1)} (pale) to ${high.toFixed(1)} (dark).`;
       return { values: (residue) => residue.b, scale: sequential(low - (high - low) / 4 - 1e-6, high), text };
     },
   },

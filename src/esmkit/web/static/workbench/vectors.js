@@ -21,5 +21,7 @@ export function centred(vectors) {
 /** Cosines of all pairs: rows of numbers, null where a vector has no length. */
 export function cosines(vectors) {
   const lengths = vectors.map(norm);
-  return vectors.map((a, i) => vectors.map((b, j) => (lengths[i] && lengths[j] ? dot(Array.from(a), b) / (lengths[i] * lengths[j]) : null)));
+  return vectors.map((a, i) =>
+    vectors.map((b, j) => (lengths[i] && lengths[j] ? dot(Array.from(a), b) / (lengths[i] * lengths[j]) : null)),
+  );
 }

@@ -1,6 +1,6 @@
 // Protein chains of PDB and mmCIF files, read in the browser: residues in order, where their C-beta atoms are.
-// The rules are those of esmkit's own reader: model 1, the first alternative location, modified residues as their parents,
-// hetero residues only where they are bonded into the chain, X where a break lacks residues.
+// The rules are those of esmkit's own reader: model 1, the first alternative location, modified residues as their
+// parents, hetero residues only where they are bonded into the chain, X where a break lacks residues.
 
 const MOST_BYTES = 30_000_000;
 const MOST_ATOMS = 300_000;
@@ -9,13 +9,64 @@ const MOST_MISSING = 100;
 const BACKBONE = ["N", "CA", "C", "O", "CB"];
 
 const LETTERS = {
-  ALA: "A", CYS: "C", ASP: "D", GLU: "E", PHE: "F", GLY: "G", HIS: "H", ILE: "I", LYS: "K", LEU: "L",
-  MET: "M", ASN: "N", PRO: "P", GLN: "Q", ARG: "R", SER: "S", THR: "T", VAL: "V", TRP: "W", TYR: "Y",
-  SEC: "U", PYL: "O", ASX: "B", GLX: "Z",
+  ALA: "A",
+  CYS: "C",
+  ASP: "D",
+  GLU: "E",
+  PHE: "F",
+  GLY: "G",
+  HIS: "H",
+  ILE: "I",
+  LYS: "K",
+  LEU: "L",
+  MET: "M",
+  ASN: "N",
+  PRO: "P",
+  GLN: "Q",
+  ARG: "R",
+  SER: "S",
+  THR: "T",
+  VAL: "V",
+  TRP: "W",
+  TYR: "Y",
+  SEC: "U",
+  PYL: "O",
+  ASX: "B",
+  GLX: "Z",
   // parents of the modified residues that are common in the Protein Data Bank
-  MSE: "M", SEP: "S", TPO: "T", PTR: "Y", HYP: "P", CSO: "C", CSD: "C", CME: "C", OCS: "C", CSX: "C", CAS: "C", SMC: "C", CGU: "E",
-  PCA: "Q", KCX: "K", MLY: "K", M3L: "K", MLZ: "K", ALY: "K", LLP: "K", FME: "M", MHO: "M", SNN: "N", TYS: "Y", NEP: "H", HIC: "H",
-  AGM: "R", "2MR": "R", IAS: "D", TRQ: "W", SCY: "C", YCM: "C", CXM: "M",
+  MSE: "M",
+  SEP: "S",
+  TPO: "T",
+  PTR: "Y",
+  HYP: "P",
+  CSO: "C",
+  CSD: "C",
+  CME: "C",
+  OCS: "C",
+  CSX: "C",
+  CAS: "C",
+  SMC: "C",
+  CGU: "E",
+  PCA: "Q",
+  KCX: "K",
+  MLY: "K",
+  M3L: "K",
+  MLZ: "K",
+  ALY: "K",
+  LLP: "K",
+  FME: "M",
+  MHO: "M",
+  SNN: "N",
+  TYS: "Y",
+  NEP: "H",
+  HIC: "H",
+  AGM: "R",
+  "2MR": "R",
+  IAS: "D",
+  TRQ: "W",
+  SCY: "C",
+  YCM: "C",
+  CXM: "M",
 };
 
 /** The text of a file, uncompressed if it ends with .gz. Throws an Error for people. */
@@ -56,7 +107,9 @@ export function chainsOf(text, name) {
     const residue = same ? last : opened(residues, atom);
     residue.atoms[atom.atom] ??= atom.xyz; // the first alternative location
   }
-  const chains = [...byChain].map(([id, residues]) => chainOf(id, residues)).filter((chain) => chain.residues.length > 1);
+  const chains = [...byChain]
+    .map(([id, residues]) => chainOf(id, residues))
+    .filter((chain) => chain.residues.length > 1);
   if (!chains.length) throw new Error(`${name} holds no protein chain with the atoms N, CA and C`);
   return chains;
 }
@@ -69,7 +122,7 @@ function opened(residues, { residue, number, icode, hetero, b }) {
 
 /** One chain: without ligands, with X for residues that are missing. */
 function chainOf(id, found) {
-  const amino = found.filter(({ name, atoms }) => LETTERS[name] ? atoms.CA : atoms.N && atoms.CA && atoms.C);
+  const amino = found.filter(({ name, atoms }) => (LETTERS[name] ? atoms.CA : atoms.N && atoms.CA && atoms.C));
   const bonded = amino.map((residue, at) => distance(amino[at - 1]?.atoms.C, residue.atoms.N) < BOND);
   const residues = amino.filter(({ hetero }, at) => !hetero || bonded[at] || bonded[at + 1]);
   let sequence = "";
@@ -91,7 +144,9 @@ function missing(before, residue) {
 /** Å between two places; NaN where one is missing. */
 export const distance = (a, b) => (a && b ? Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]) : NaN);
 
-/** Where the C-beta atom of a residue is; where it is missing, as in glycine, where N, CA and C would have it; or null. */
+/**
+ * Where the C-beta atom of a residue is; where it is missing, as in glycine, where N, CA and C would have it; or null.
+ */
 export function cBeta({ atoms: { N, CA, C, CB } }) {
   if (CB) return CB;
   if (!N || !CA || !C) return null;
@@ -113,9 +168,16 @@ function pdbAtoms(text, name) {
     const atom = line.slice(12, 16).trim();
     if (!BACKBONE.includes(atom)) continue;
     add(atoms, name, {
-      atom, residue: line.slice(17, 20).trim(), chain: line.slice(21, 22).trim() || "_", number: Number(line.slice(22, 26)),
-      icode: line.slice(26, 27).trim(), hetero: record === "HETATM", b: Number(line.slice(60, 66)) || 0,
-      xyz: [line.slice(30, 38), line.slice(38, 46), line.slice(46, 54)].map((part) => (part.trim() ? Number(part) : NaN)),
+      atom,
+      residue: line.slice(17, 20).trim(),
+      chain: line.slice(21, 22).trim() || "_",
+      number: Number(line.slice(22, 26)),
+      icode: line.slice(26, 27).trim(),
+      hetero: record === "HETATM",
+      b: Number(line.slice(60, 66)) || 0,
+      xyz: [line.slice(30, 38), line.slice(38, 46), line.slice(46, 54)].map((part) =>
+        part.trim() ? Number(part) : NaN,
+      ),
     });
   }
   return atoms;
@@ -146,21 +208,30 @@ function cifAtoms(text, name) {
 }
 
 function addCif(atoms, name, values) {
-  const given = (...names) => names.map((each) => values[each]).find((value) => value && value !== "." && value !== "?");
+  const given = (...names) =>
+    names.map((each) => values[each]).find((value) => value && value !== "." && value !== "?");
   const atom = given("auth_atom_id", "label_atom_id");
   if (!BACKBONE.includes(atom)) return;
   add(atoms, name, {
-    atom, residue: given("auth_comp_id", "label_comp_id"), chain: given("auth_asym_id", "label_asym_id") ?? "_",
-    number: Number(given("auth_seq_id", "label_seq_id")), icode: given("pdbx_PDB_ins_code") ?? "", hetero: values.group_PDB === "HETATM",
-    b: Number(given("B_iso_or_equiv")) || 0, xyz: ["Cartn_x", "Cartn_y", "Cartn_z"].map((axis) => Number(values[axis] ?? NaN)),
+    atom,
+    residue: given("auth_comp_id", "label_comp_id"),
+    chain: given("auth_asym_id", "label_asym_id") ?? "_",
+    number: Number(given("auth_seq_id", "label_seq_id")),
+    icode: given("pdbx_PDB_ins_code") ?? "",
+    hetero: values.group_PDB === "HETATM",
+    b: Number(given("B_iso_or_equiv")) || 0,
+    xyz: ["Cartn_x", "Cartn_y", "Cartn_z"].map((axis) => Number(values[axis] ?? NaN)),
   });
 }
 
 function add(atoms, name, atom) {
   if (!atom.xyz.every(Number.isFinite) || !Number.isInteger(atom.number)) {
-    throw new Error(`${name}: atom ${atom.atom} of ${atom.residue} ${atom.number}, chain ${atom.chain}, has no place; is the file whole?`);
+    throw new Error(
+      `${name}: atom ${atom.atom} of ${atom.residue} ${atom.number}, chain ${atom.chain}, has no place; is the file whole?`,
+    );
   }
-  if (atoms.length === MOST_ATOMS) throw new Error(`${name} has more than ${MOST_ATOMS} backbone atoms; give a file with one chain only`);
+  if (atoms.length === MOST_ATOMS)
+    throw new Error(`${name} has more than ${MOST_ATOMS} backbone atoms; give a file with one chain only`);
   atoms.push({ ...atom, xyz: atom.xyz.map(Math.fround) });
 }
 
