@@ -3,6 +3,7 @@ import { call } from "../core/api.js";
 import { copyText } from "../core/code.js";
 import { frame, h } from "../core/dom.js";
 import { choiceField, clearIssues, field, numberField, restoreValues, showIssues, valuesOf } from "../core/fields.js";
+import { job } from "../core/job.js";
 import { beside, likeliest, sheet } from "../core/sheet.js";
 import { link } from "../core/state.js";
 import { changedPlaces } from "./notation.js";
@@ -69,19 +70,20 @@ export function nextRound({ bounds }, onchange) {
     ...Object.fromEntries(Object.entries(settings).map(([name, each]) => [`params.${name}`, each])),
   };
   const said = h("p", { class: "hint", "aria-live": "polite" });
-  const button = h(
-    "button",
-    { type: "button", class: "primary", disabled: true, onclick: run },
-    "Suggest the next round",
-  );
-  const stop = h("button", { type: "button", hidden: true, onclick: () => running?.abort() }, "Stop");
   const share = h(
     "button",
     { type: "button", class: "ghost", onclick: async () => copyText(await link({ view: "next", next: state() })) },
     "Copy link",
   );
-  const results = h("section", { class: "panel stack results", "aria-label": "Suggestions", "aria-live": "polite" });
-  let running = null;
+  const work = job(run, {
+    action: "Suggest the next round",
+    label: "Suggestions",
+    refused: (error) => showIssues(error, fields) || "Not accepted: see the marked field.",
+    empty: () => [
+      h("p", {}, "Drop a table of measured variants, or take the example."),
+      h("p", { class: "hint" }, "What was measured is not proposed again. All measurements must be on one scale."),
+    ],
+  });
 
   const cleaned = () => wildType.control.value.replace(/^>.*$/gm, "").replace(/\s+/g, "").toUpperCase();
   const columns = () => ({
@@ -125,7 +127,7 @@ export function nextRound({ bounds }, onchange) {
     value.wrong(bad ? `row ${bad.row}: “${bad.text}” is no number` : "");
     settings.beta.element.hidden = settings.acquisition.value() !== "ucb";
     settings.parents.element.hidden = settings.generate.value() !== "offspring";
-    button.disabled = !rows.length || Boolean(bad) || !cleaned() || !open.places();
+    work.enable(Boolean(rows.length && !bad && cleaned() && open.places()));
     const much =
       letters > bounds.most_letters
         ? ` Measured variants and candidates have ${letters.toLocaleString("en")} residues, at most ` +
@@ -140,7 +142,7 @@ export function nextRound({ bounds }, onchange) {
     if (settings.generate.value() === "offspring") asked.push("parents");
     return Object.fromEntries(asked.map((name) => [name, settings[name].value()]).filter(([, each]) => each !== null));
   }
-  async function run() {
+  async function run(signal, progress) {
     const rows = measured();
     const own = open.item();
     const item = {
@@ -150,40 +152,14 @@ export function nextRound({ bounds }, onchange) {
     };
     const [asked, model] = [params(), settings.model.value()];
     clearIssues(fields);
-    running = new AbortController();
-    button.disabled = true;
-    stop.hidden = false;
-    results.replaceChildren(h("p", { class: "muted" }, `Learning from ${rows.length} variants…`), h("progress", {}));
+    progress(`Learning from ${rows.length} variants…`);
     try {
-      const [found] = await call(model, "next_round", [item], asked, { signal: running.signal });
-      results.replaceChildren(suggestionsView(found, item, asked, model, columns(), rows));
+      const [found] = await call(model, "next_round", [item], asked, { signal });
+      const element = suggestionsView(found, item, asked, model, columns(), rows);
+      return { element, said: `${found.suggestions.length} suggestions` };
     } catch (error) {
-      if (error.name === "AbortError") empty();
-      else results.replaceChildren(h("p", { class: "error", role: "alert" }, refused(error, rows, fields)));
-    } finally {
-      stop.hidden = true;
-      button.disabled = false;
+      throw withRows(error, rows);
     }
-  }
-  function empty() {
-    results.replaceChildren(
-      h(
-        "div",
-        { class: "empty" },
-        h(
-          "p",
-          {},
-          "Drop a table of measured variants, or take the example, then ",
-          h("b", {}, "Suggest the next round"),
-          ".",
-        ),
-        h(
-          "p",
-          { class: "hint" },
-          "What was measured is not proposed again. Measurements of several rounds must be on one scale.",
-        ),
-      ),
-    );
   }
   wildType.control.addEventListener("change", readWildType);
   variant.control.addEventListener("change", readWildType);
@@ -203,7 +179,7 @@ export function nextRound({ bounds }, onchange) {
     restoreValues(settings, saved?.settings);
     open.restore(saved?.space);
     describe();
-    empty();
+    work.clear();
   }
   const part = (...names) =>
     h(
@@ -218,7 +194,7 @@ export function nextRound({ bounds }, onchange) {
     part("model", "features"),
     part("generate", "max_candidates", "parents", "seed"),
     said,
-    h("div", { class: "row" }, button, stop, share),
+    h("div", { class: "row" }, work.buttons, share),
   );
   const element = h(
     "div",
@@ -232,17 +208,18 @@ export function nextRound({ bounds }, onchange) {
     ),
     h("section", { class: "panel", "aria-label": "What may change" }, open.element),
     left,
-    results,
+    work.results,
   );
   return { element, state, restore };
 }
 
-function refused(error, rows, fields) {
+/** The error with the row of the table in what it says of a measured variant. */
+function withRows(error, rows) {
   for (const issue of error.issues ?? []) {
     const row = issue.loc[2] === "measured" && rows[issue.loc[3]];
     if (row) issue.msg = `row ${row.row} (${row.variant.slice(0, 30)}): ${issue.msg}`;
   }
-  return showIssues(error, fields) || "Not accepted: see the marked field.";
+  return error;
 }
 
 const notServed = () =>

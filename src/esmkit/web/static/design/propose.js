@@ -4,6 +4,7 @@ import { copyText } from "../core/code.js";
 import { frame, h } from "../core/dom.js";
 import { entry } from "../core/entry.js";
 import { choiceField, clearIssues, numberField, restoreValues, showIssues, valuesOf } from "../core/fields.js";
+import { job } from "../core/job.js";
 import { link } from "../core/state.js";
 import { PROTEINS } from "../examples/proteins.js";
 import { many } from "./notation.js";
@@ -65,8 +66,6 @@ export function proposing({ predictors, bounds }, onchange) {
     ...Object.fromEntries(Object.entries(settings).map(([name, each]) => [`params.${name}`, each])),
   };
   const estimate = h("p", { class: "hint", "aria-live": "polite" });
-  const button = h("button", { type: "button", class: "primary", onclick: run }, "Propose variants");
-  const stop = h("button", { type: "button", hidden: true, onclick: () => running?.abort() }, "Stop");
   const share = h(
     "button",
     {
@@ -76,8 +75,15 @@ export function proposing({ predictors, bounds }, onchange) {
     },
     "Copy link",
   );
-  const results = h("section", { class: "panel stack results", "aria-label": "Proposals", "aria-live": "polite" });
-  let running = null;
+  const work = job(run, {
+    action: "Propose variants",
+    label: "Proposals",
+    refused: (error) => showIssues(error, fields) || "Not accepted: see the marked field.",
+    empty: () => [
+      h("p", {}, "Choose what may change, then ", h("b", {}, "Propose variants"), "."),
+      h("p", { class: "hint" }, "Likelihood is what evolution would keep: a first plate, not a promise of function."),
+    ],
+  });
 
   const predictor = () => predictors.find(({ name }) => name === settings.predictor.value());
   function readParent({ records, problems }) {
@@ -107,7 +113,7 @@ export function proposing({ predictors, bounds }, onchange) {
     const own = OF_STRATEGY[settings.strategy.value()];
     for (const name of ["width", "chains", "steps", "temperature", "final_temperature"])
       settings[name].element.hidden = !own.includes(name);
-    button.disabled = !open.item().sequence || !open.places();
+    work.enable(Boolean(open.item().sequence && open.places()));
     sayCost();
     onchange();
   }
@@ -152,40 +158,12 @@ export function proposing({ predictors, bounds }, onchange) {
     if (has?.classes.length) found.predictor_class = settings.predictor_class.value();
     return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== null));
   }
-  async function run() {
+  async function run(signal, progress) {
     const [item, asked, model] = [open.item(), params(), settings.model.value()];
     clearIssues(fields);
-    running = new AbortController();
-    button.disabled = true;
-    stop.hidden = false;
-    results.replaceChildren(h("p", { class: "muted" }, "Searching…"), h("progress", {}));
-    try {
-      const [{ proposals }] = await call(model, "design", [item], asked, { signal: running.signal });
-      results.replaceChildren(proposalsView(proposals, item, asked, model));
-    } catch (error) {
-      if (error.name === "AbortError") empty();
-      else
-        results.replaceChildren(
-          h("p", { class: "error", role: "alert" }, showIssues(error, fields) || "Not accepted: see the marked field."),
-        );
-    } finally {
-      stop.hidden = true;
-      describe();
-    }
-  }
-  function empty() {
-    results.replaceChildren(
-      h(
-        "div",
-        { class: "empty" },
-        h("p", {}, "Choose what may change, then ", h("b", {}, "Propose variants"), "."),
-        h(
-          "p",
-          { class: "hint" },
-          "Likelihood is what evolution would keep: a good first plate, not a promise of function.",
-        ),
-      ),
-    );
+    progress("Searching…");
+    const [{ proposals }] = await call(model, "design", [item], asked, { signal });
+    return { element: proposalsView(proposals, item, asked, model), said: `${proposals.length} proposals` };
   }
   for (const { control } of Object.values(settings)) control.addEventListener("change", describe);
 
@@ -201,7 +179,7 @@ export function proposing({ predictors, bounds }, onchange) {
     restoreValues(settings, saved?.settings);
     open.restore(saved?.space);
     describe();
-    empty();
+    work.clear();
   }
   const part = (...names) =>
     h(
@@ -217,7 +195,7 @@ export function proposing({ predictors, bounds }, onchange) {
     part("strategy", "width", "chains", "steps", "temperature", "final_temperature"),
     part("proposals", "min_distance", "seed"),
     estimate,
-    h("div", { class: "row" }, button, stop, share),
+    h("div", { class: "row" }, work.buttons, share),
   );
   const element = h(
     "div",
@@ -225,7 +203,7 @@ export function proposing({ predictors, bounds }, onchange) {
     h("section", { class: "panel stack", "aria-label": "Parent" }, editor.element),
     h("section", { class: "panel", "aria-label": "What may change" }, open.element),
     left,
-    results,
+    work.results,
   );
   return { element, state, restore };
 }

@@ -4,6 +4,7 @@ import { codeButton, copyText, curl } from "../core/code.js";
 import { frame, h } from "../core/dom.js";
 import { entry } from "../core/entry.js";
 import { choiceField } from "../core/fields.js";
+import { job } from "../core/job.js";
 import { link } from "../core/state.js";
 import { PROTEINS } from "../examples/proteins.js";
 import { card } from "./card.js";
@@ -21,68 +22,44 @@ export function ask(predictors, onchange) {
   );
   const about = h("section", { class: "panel", "aria-label": "About the predictor" });
   const estimate = h("p", { class: "hint", "aria-live": "polite" });
-  const button = h("button", { type: "button", class: "primary", onclick: run }, "Predict");
-  const stop = h("button", { type: "button", hidden: true, onclick: () => running?.abort() }, "Stop");
   const share = h("button", { type: "button", class: "ghost", onclick: copyLink }, "Copy link");
-  const results = h("section", { class: "panel stack answers", "aria-label": "Predictions", "aria-live": "polite" });
+  const work = job(run, {
+    action: "Predict",
+    label: "Predictions",
+    empty: () => [
+      h("p", {}, "Paste proteins, then choose ", h("b", {}, "Predict"), "."),
+      h("p", { class: "hint" }, "A prediction per protein, as a picture and as a table to export."),
+    ],
+  });
   const editor = entry(describe, {
     examples: EXAMPLES,
     limits: { maxResidues: frame.max_residues, maxRecords: MOST_PROTEINS },
   });
-  let running = null;
 
   const chosen = () => predictors.find(({ name }) => name === choose.value());
   choose.control.addEventListener("change", () => {
     describe(editor.read());
     showCard();
-    empty();
+    work.clear();
   });
 
   function showCard() {
     about.replaceChildren(card(chosen()));
   }
-  function empty() {
-    results.replaceChildren(
-      h(
-        "div",
-        { class: "empty" },
-        h("p", {}, "Paste proteins, then choose ", h("b", {}, "Predict"), "."),
-        h("p", { class: "hint" }, "A prediction per protein, as a picture and as a table to export."),
-      ),
-    );
-  }
   function describe({ records, problems }) {
     const served = chosen().served_by;
-    button.disabled = !records.length || problems.length > 0 || !served;
-    const count =
-      `${records.length} ${records.length === 1 ? "protein" : "proteins"}, at most ${MOST_PROTEINS} at ` + `once here.`;
+    work.enable(Boolean(records.length && !problems.length && served));
+    const count = `${records.length} ${records.length === 1 ? "protein" : "proteins"}, at most ${MOST_PROTEINS} at once here.`;
     estimate.textContent = served ? count : `Its model ${chosen().base} is not served here, so it cannot be asked.`;
     onchange();
   }
-  async function run() {
+  async function run(signal, progress) {
     const { records } = editor.read();
     const predictor = chosen();
-    running = new AbortController();
-    busy(true);
-    try {
-      const found = await inParts(records, predictor, running.signal, (done) => progress(done, records.length));
-      results.replaceChildren(answers(predictor, records, found, code(predictor, records)));
-    } catch (error) {
-      if (error.name === "AbortError") empty();
-      else results.replaceChildren(h("p", { class: "error", role: "alert" }, error.message));
-    } finally {
-      busy(false);
-    }
-  }
-  function progress(done, all) {
-    results.replaceChildren(
-      h("p", { class: "muted" }, `${done} of ${all} proteins`),
-      h("progress", { value: done, max: all }),
-    );
-  }
-  function busy(is) {
-    button.disabled = is;
-    stop.hidden = !is;
+    const told = (done) => progress(`${done} of ${records.length} proteins`, done, records.length);
+    const found = await inParts(records, predictor, signal, told);
+    const element = answers(predictor, records, found, code(predictor, records));
+    return { element, said: `${found.length} predictions` };
   }
   async function copyLink() {
     copyText(await link({ view: "ask", ask: state() }));
@@ -92,7 +69,7 @@ export function ask(predictors, onchange) {
     if (predictors.some(({ name }) => name === saved?.predictor)) choose.control.value = saved.predictor;
     editor.set(saved?.text ?? EXAMPLES[0].text);
     showCard();
-    empty();
+    work.clear();
   }
   const left = h(
     "section",
@@ -100,10 +77,10 @@ export function ask(predictors, onchange) {
     choose.element,
     editor.element,
     estimate,
-    h("div", { class: "row" }, button, stop, share),
+    h("div", { class: "row" }, work.buttons, share),
   );
   return {
-    element: h("div", { class: "sidebar" }, left, h("div", { class: "stack" }, about, results)),
+    element: h("div", { class: "sidebar" }, left, h("div", { class: "stack" }, about, work.results)),
     state,
     restore,
   };

@@ -12,8 +12,8 @@ const POOLED = { mean: "mean over residues", max: "maximum over residues", bos: 
 export function fitted(found, given) {
   const label = given.choice.label;
   const judged = [
-    { title: `${found.test} held out (95 % interval)`, scores: found.scores, intervals: found.intervals },
-    { title: `cross-validation of the other ${found.train}`, scores: found.cross_validation },
+    { title: `${found.test} held out`, scores: found.scores, intervals: found.intervals },
+    { title: `${found.train} others, in folds`, scores: found.cross_validation },
   ];
   const picture = given.isNumber ? scatter(found, given) : confusion(found, given);
   return h(
@@ -62,6 +62,7 @@ function facts({ estimator, settings }, { model, asked }) {
     ["Method", `${estimator} regression, ${name} ${value} chosen by cross-validation in five folds`],
     ["Features", `${model.title}, layer ${asked.layer === -1 ? "-1 (the last)" : asked.layer}, ${POOLED[asked.pool]}`],
     ["Held out", `a fifth, drawn at random by seed ${asked.seed}; a column that names a test part is not used here`],
+    ["Intervals", "95 %, under each score of the held-out proteins"],
   ];
   return h(
     "dl",

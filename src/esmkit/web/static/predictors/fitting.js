@@ -2,6 +2,7 @@
 import { call } from "../core/api.js";
 import { frame, h } from "../core/dom.js";
 import { choiceField, clearIssues, numberField, showIssues } from "../core/fields.js";
+import { job } from "../core/job.js";
 import { beside, sheet } from "../core/sheet.js";
 import { fitted } from "./fitted.js";
 import { beyond, guessed, prepared } from "./labelled.js";
@@ -42,14 +43,19 @@ export function fitting(bounds) {
   const fields = { "params.layer": layer, "params.pool": pool, "params.seed": seed };
   const said = h("p", { class: "hint", "aria-live": "polite" });
   const error = h("p", { class: "error", role: "alert" });
-  const button = h("button", { type: "button", class: "primary", disabled: true, onclick: run }, "Fit and test");
-  const stop = h("button", { type: "button", hidden: true, onclick: () => running?.abort() }, "Stop");
-  const results = h("section", {
-    class: "panel stack answers",
-    "aria-label": "Result of the fit",
-    "aria-live": "polite",
+  const work = job(run, {
+    action: "Fit and test",
+    label: "Result of the fit",
+    refused: (failure) => showIssues(failure, fields) || "Not accepted: see the marked setting.",
+    empty: () => [
+      h("p", {}, "Drop a table of proteins with a measured property, or take the example."),
+      h(
+        "p",
+        { class: "hint" },
+        "A fifth of the measurements is held out and tells how good the predictor is. Nothing is kept on the server.",
+      ),
+    ],
   });
-  let running = null;
 
   function readTable(table) {
     const guess = guessed(table);
@@ -70,7 +76,7 @@ export function fitting(bounds) {
     const given = prepared(table, choice());
     const problem = table.rows.length ? given.problem || beyond(given, chosenModel(), bounds) : "";
     error.textContent = problem;
-    button.disabled = Boolean(problem) || !table.rows.length || table.problems.length > 0;
+    work.enable(Boolean(!problem && table.rows.length && !table.problems.length));
     const what = given.isNumber
       ? "numbers"
       : `${given.classes.length} classes (${given.classes.slice(0, 6).join(", ")})`;
@@ -81,56 +87,22 @@ export function fitting(bounds) {
   }
   for (const { control } of [sequence, label, id, labels, model]) control.addEventListener("change", describe);
 
-  async function run() {
+  async function run(signal, progress) {
     const given = prepared(editor.read(), choice());
     const asked = { layer: layer.value() ?? -1, pool: pool.value(), seed: seed.value() ?? 0 };
-    const items = given.items.map((each) =>
-      each.label === null ? { sequence: each.sequence } : { sequence: each.sequence, label: each.label },
+    const items = given.items.map(({ sequence: own, label: known }) =>
+      known === null ? { sequence: own } : { sequence: own, label: known },
     );
+    const about = { ...given, request: { items, params: asked }, model: chosenModel(), choice: choice(), asked };
     clearIssues(fields);
-    running = new AbortController();
-    busy(true);
-    results.replaceChildren(
-      h("p", { class: "muted" }, `Embedding ${items.length} proteins, then fitting…`),
-      h("progress", {}),
-    );
+    progress(`Embedding ${items.length} proteins, then fitting…`);
     try {
-      const [found] = await call(chosenModel().slug, "fit", items, asked, { signal: running.signal });
-      results.replaceChildren(
-        fitted(found, { ...given, request: { items, params: asked }, model: chosenModel(), choice: choice(), asked }),
-      );
+      const [found] = await call(about.model.slug, "fit", items, asked, { signal });
+      return { element: fitted(found, about), said: `Fitted to ${found.train} proteins, tested on ${found.test}` };
     } catch (failure) {
-      if (failure.name === "AbortError") empty();
-      else results.replaceChildren(h("p", { class: "error", role: "alert" }, refused(failure, given.items, fields)));
-    } finally {
-      busy(false);
+      throw withNames(failure, given.items);
     }
   }
-  function busy(is) {
-    button.disabled = is;
-    stop.hidden = !is;
-  }
-  function empty() {
-    results.replaceChildren(
-      h(
-        "div",
-        { class: "empty" },
-        h(
-          "p",
-          {},
-          "Drop a table of proteins with a measured property, or take the example, then choose ",
-          h("b", {}, "Fit and test"),
-          ".",
-        ),
-        h(
-          "p",
-          { class: "hint" },
-          "A fifth of the measurements is held out and tells how good the predictor is. Nothing is kept on the server.",
-        ),
-      ),
-    );
-  }
-  empty();
   describe();
   const columns = h("div", { class: "columns tight" }, sequence.element, label.element, id.element, labels.element);
   const settings = h(
@@ -147,17 +119,17 @@ export function fitting(bounds) {
     settings,
     said,
     error,
-    h("div", { class: "row" }, button, stop),
+    h("div", { class: "row" }, work.buttons),
   );
-  return h("div", { class: "sidebar" }, left, results);
+  return h("div", { class: "sidebar" }, left, work.results);
 }
 
-/** Errors by the name of the row that they are about. */
-function refused(failure, items, fields) {
+/** The error with the name of the protein in what it says of a row. */
+function withNames(failure, items) {
   for (const issue of failure.issues ?? []) {
     if (issue.loc[0] === "items" && items[issue.loc[1]]) issue.msg = `${items[issue.loc[1]].id}: ${issue.msg}`;
   }
-  return showIssues(failure, fields) || "Not accepted: see the marked setting.";
+  return failure;
 }
 
 /** The example with the last labels taken out, to show what is predicted then. */
