@@ -178,6 +178,31 @@ def test_control_tokens_of_templates_in_names_reach_no_template(
     assert token not in json.dumps(provider.asked[0].body["messages"], ensure_ascii=False)
 
 
+def test_anthropics_api_is_spoken_too(api: Api, provider: Provider) -> None:
+    provider.replies = [SCORE, "Likely harmful."]
+    url = provider.url.removesuffix("/v1")
+    settings = ChatSettings.resolve("anthropic:claude", {}, base_url=url, api_key="s3cret")
+    assert settings is not None
+
+    async def run() -> list[Event]:
+        chat, service = Chat(settings), Service(api.client())
+        session = Session(service, Results(), "ada")
+        events = [each async for each in chat.stream(chat.conversations.start("ada"), f">{NAME}\n{PROTEIN}", session)]
+        await chat.close()
+        await service.close()
+        return events
+
+    events = api.loop.run(run())
+    assert _text(events) == "Likely harmful."
+    assert not _only(events, ToolResult).is_error
+    first, second = provider.asked
+    assert "s3cret" in first.headers.get("x-api-key", "") + first.headers.get("authorization", "")
+    assert {each["name"] for each in first.body["tools"]} == {tool.name for tool in TOOLS}
+    assert "Every number about a protein" in json.dumps(first.body["system"])
+    assert [each["role"] for each in second.body["messages"]] == ["user", "assistant", "user"]
+    assert second.body["messages"][-1]["content"][0]["type"] == "tool_result"
+
+
 # What does not
 
 
@@ -227,12 +252,13 @@ def test_a_key_in_the_environment_goes_to_its_provider_alone(
 ) -> None:
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OLLAMA_API_KEY"):
         monkeypatch.setenv(name, "s3cret")
-    provider.replies = ["Hello."] * 3
-    for model in ("openai:x", "ollama:x", "x"):
-        settings = ChatSettings.resolve(model, {"OPENAI_API_KEY": "s3cret"}, base_url=provider.url)
+    provider.replies = ["Hello."] * 4
+    for model in ("openai:x", "ollama:x", "x", "anthropic:x"):
+        url = provider.url.removesuffix("/v1") if model == "anthropic:x" else provider.url
+        settings = ChatSettings.resolve(model, {"OPENAI_API_KEY": "s3cret"}, base_url=url)
         assert settings is not None
-        _said(settings)
-    assert len(provider.asked) == 3
+        assert _text(_said(settings)).strip() == "Hello."
+    assert len(provider.asked) == 4
     assert not [each for each in provider.asked if "s3cret" in json.dumps(each.headers)]
 
 

@@ -132,6 +132,10 @@ def test_a_fit_to_numbers_is_that_of_the_library(api: Api, model: Model) -> None
     assert found["scores"]["spearman"] > 0.5
     for name, (low, high) in tested["intervals"].items():
         assert found["intervals"][name] == pytest.approx([low, high], abs=1e-3)
+    of_test = {each["item"]: each["prediction"] for each in found["tested"]}
+    assert len(of_test) == 12
+    assert [LABELS[item] for item in of_test] == pytest.approx(wanted.answered.targets.tolist())
+    np.testing.assert_allclose(list(of_test.values()), wanted.answered.answers[:, 0], atol=1e-3)
     unseen = proteins(4, seed=9, letters="ACDEFG")
     assert [each["item"] for each in found["predictions"]] == [60, 61, 62, 63]
     predicted = [each["prediction"] for each in found["predictions"]]

@@ -16,7 +16,7 @@ from esmkit.server.actions.base import Action, Cost, Resources, checked_residues
 from esmkit.server.actions.many import MOST_ITEMS, EmbeddingParams, check_number, embeddings, many_type
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire.base import Bounds
-from esmkit.server.wire.esm2_docs import Matrix, Provenance, Shown
+from esmkit.server.wire.esm2_docs import Matrix, Shown, answer_type
 from esmkit.types import FloatArray
 
 MOST_NEAREST = 50
@@ -62,13 +62,6 @@ class MapResult(Shown):
     nearest: list[list[NearItem]] | None = Field(
         None, description="With params.nearest: for each item the others, nearest first."
     )
-
-
-class MapResults(Shown):
-    """The answer to a request."""
-
-    results: list[MapResult] = Field(description="One entry: the map of all items.")
-    esmkit: Provenance | None = Field(None, description="With params.provenance: what made the answer.")
 
 
 def _request(bounds: Bounds) -> type[BaseModel]:
@@ -130,7 +123,7 @@ ACTION = Action(
     description=f"Principal components of the embeddings of 3 to {MOST_ITEMS:,} proteins, scaled to length 1, or a UMAP"
     " of them; with `nearest` also the neighbours of each by the cosine.",
     request=_request,
-    answer=MapResults,
+    answer=answer_type(MapResult, "One entry: the map of all items."),
     cost=_cost,
     run=_run,
     body={

@@ -14,7 +14,7 @@ from esmkit.engine import Model
 from esmkit.server.actions.base import Action, Cost, Resources, checked_residues, request_type
 from esmkit.server.actions.indexed import MOST_HITS, IndexParams, conditions, opened, queries, stacked, wrong
 from esmkit.server.wire.base import Bounds
-from esmkit.server.wire.esm2_docs import Provenance, Shown
+from esmkit.server.wire.esm2_docs import Shown, answer_type
 
 MOST_CELLS = 200_000_000
 """Of all alignments of a request, residues x residues: about a second."""
@@ -59,13 +59,6 @@ class SearchResult(Shown):
     """What was found for one protein."""
 
     hits: list[SearchHit] = Field(description="Nearest first; equally near ones in the order of their ids.")
-
-
-class SearchResults(Shown):
-    """The answer to a request."""
-
-    results: list[SearchResult] = Field(description="One entry per item, in the order of the request.")
-    esmkit: Provenance | None = Field(None, description="With params.provenance: what made the answer.")
 
 
 def _request(bounds: Bounds) -> type[BaseModel]:
@@ -116,7 +109,7 @@ ACTION = Action(
     description="The proteins of an index whose embeddings are nearest by the cosine. It was made by `esmkit index "
     "build` with this model, and put on the server by its operator.",
     request=_request,
-    answer=SearchResults,
+    answer=answer_type(SearchResult),
     cost=_cost,
     run=_run,
     body={"items": [{"sequence": "MKTAYIAKQRQISFVKSHFSRQ"}], "params": {"index": "reviewed", "k": 1}},

@@ -59,8 +59,8 @@ async function reached(address, options) {
 async function checked(response) {
   if (response.ok) return response;
   const body = await response.json().catch(() => null);
-  if (response.status === 401 && frame.asks_for_keys) {
-    location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+  if (response.status === 401 && frame.asks_for_keys && location.pathname !== "/login") {
+    location.assign(`/login?next=${encodeURIComponent(location.pathname)}${location.hash}`);
   }
   throw new ApiError(response.status, body);
 }
