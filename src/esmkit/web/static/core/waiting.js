@@ -7,10 +7,11 @@ const MOST_SHOWN = 0.97; // an estimate never says that it is done
 /**
  * Runs `work(signal, reached)` while `place` shows what is done, for how long, and a button that stops it.
  *
- * `expected_s` is an estimate, or 0 for none; work in steps calls `reached(done, all)` instead.
+ * `expected_s` is an estimate, or 0 for none, `isMost` says that it will rather be less; work in steps calls
+ * `reached(done, all)` instead.
  * Gives what the work gives; null if it was stopped. Errors are shown, and give null.
  */
-export async function waiting(place, text, work, { expected_s = 0 } = {}) {
+export async function waiting(place, text, work, { expected_s = 0, isMost = false } = {}) {
   const stop = new AbortController();
   const begun = performance.now();
   const bar = h("progress", { max: 1, "aria-label": text });
@@ -31,11 +32,8 @@ export async function waiting(place, text, work, { expected_s = 0 } = {}) {
   };
   const tick = () => {
     const seconds = (performance.now() - begun) / 1000;
-    time.textContent = steps
-      ? `${steps}${seconds.toFixed(0)} s`
-      : expected_s
-        ? `${seconds.toFixed(0)} s of about ${Math.max(1, Math.ceil(expected_s))} s`
-        : `${seconds.toFixed(0)} s`;
+    const estimate = ` of ${isMost ? "up to about" : "about"} ${duration(expected_s)}`;
+    time.textContent = `${steps}${seconds.toFixed(0)} s${expected_s && !steps ? estimate : ""}`;
     if (expected_s && !steps) bar.value = Math.min(MOST_SHOWN, seconds / expected_s);
   };
   tick();

@@ -59,7 +59,7 @@ export class Plane {
 
 /** Round numbers between two, about as many as asked for. */
 export function ticks(low, high, count) {
-  const rough = (high - low) / Math.max(count, 1);
+  const rough = (0.7 * (high - low)) / Math.max(count, 1);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((times) => times * power).find((each) => each >= rough);
   const first = Math.ceil(low / step);
