@@ -116,6 +116,30 @@ def test_a_variable_may_name_a_file_with_the_value(tmp_path: Path) -> None:
         ServerSettings.resolve({}, {"ESMKIT_PORT_FILE": "/nowhere"})
 
 
+def test_the_key_of_the_chat_is_shown_nowhere(esmkit: Esmkit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("s3cret-key\n")
+    monkeypatch.setenv("ESMKIT_CHAT_API_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("ESMKIT_CHAT_BASE_URL", "http://me:s3cret@llm:8080/v1")
+    call = esmkit("serve", "--print-config", "--chat-model", "qwen3")
+    assert call.code == 0, call.err
+    shown = json.loads(call.out)
+    assert "s3cret" not in call.out
+    assert (shown["chat_model"], shown["chat_api_key"]) == ("qwen3", "***")
+    assert shown["chat_base_url"] == "http://me:***@llm:8080/v1"
+    settings = ServerSettings(chat_model="qwen3", chat_api_key="s3cret-key")
+    assert "s3cret" not in repr(settings)
+    assert (settings.chat()["api_key"], settings.chat()["model"]) == ("s3cret-key", "qwen3")
+    assert ServerSettings().shown()["chat_api_key"] is None
+
+
+def test_a_wrong_key_of_the_chat_is_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "serve.toml"
+    path.write_text('chat_api_key = ["s3cret"]')
+    with pytest.raises(InvalidConfigError, match=r"chat_api_key: .*string") as caught:
+        ServerSettings.resolve({}, {}, path=path)
+    assert "s3cret" not in str(caught.value.to_dict())
+
+
 def test_help_names_every_flag_whole_within_80_columns(esmkit: Esmkit) -> None:
     shown = esmkit("serve", "--help").out
     assert max(len(line) for line in shown.splitlines()) == 80

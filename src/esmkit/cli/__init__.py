@@ -18,6 +18,7 @@ from esmkit.cli import (
     antibody,
     attentions,
     benchmark,
+    chat,
     cluster,
     compare,
     contacts,
@@ -31,6 +32,7 @@ from esmkit.cli import (
     likelihood,
     logits,
     maps,
+    mcp,
     models,
     mutations,
     predict,
@@ -57,7 +59,7 @@ app = typer.Typer(
 for module in (
     *(embed, contacts, attentions, logits, predict, likelihood),
     *(fit, predict_property, search, annotate, maps, cluster, compare),
-    *(serve, usage, version),
+    *(serve, mcp, chat, usage, version),
 ):
     module.register(app)
 app.add_typer(models.app, name="models", help="List, download and check models.")

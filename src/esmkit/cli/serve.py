@@ -103,7 +103,7 @@ def _run(settings: ServerSettings) -> int:
     home = Settings.from_env(os.environ)
     with open_store(settings) as store:
         logs.SERVER.info("keys and usage are in %s", store.name)
-        queue = _queue(settings, home, on_fatal=lambda error: server.fail(error))
+        queue = serving_queue(settings, home, on_fatal=lambda error: server.fail(error))
         app = create_app(settings, queue, store, tracer_provider=traces)
         add_to(app)
         server = ServerProcess(app, settings)
@@ -115,7 +115,8 @@ def _run(settings: ServerSettings) -> int:
     return 0
 
 
-def _queue(settings: ServerSettings, home: Settings, *, on_fatal: Callable[[EsmkitError], None]) -> ServingQueue:
+def serving_queue(settings: ServerSettings, home: Settings, *, on_fatal: Callable[[EsmkitError], None]) -> ServingQueue:
+    """The queue of the models that a server answers for, not started; `home` says where weights are."""
     from esmkit.engine.queue import ModelSpec, ServingQueue
 
     specs = [

@@ -19,6 +19,7 @@ GROUPS = {
     "max_items": "Bounds of a request",
     "auth": "Keys and limits",
     "probe_interval_s": "Seen from outside",
+    "chat_model": "Agents",
 }
 """Titles of groups of settings, by the first setting of each."""
 
@@ -26,8 +27,9 @@ GROUPS = {
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*(?=@)|(?<=password=)[^&]*", re.IGNORECASE)
 
 
-def _setting(default: Any, help_: str, *, least: float | None = None) -> Any:
-    return field(default=default, metadata={"help": help_, "least": least})
+def _setting(default: Any, help_: str, *, least: float | None = None, is_secret: bool = False) -> Any:
+    metadata = {"help": help_, "least": least, "is_secret": is_secret}
+    return field(default=default, metadata=metadata, repr=not is_secret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,27 @@ class ServerSettings:
     )
     log_sequences: bool = _setting(False, "Write sequences to the log; never done unless asked.")
 
+    chat_model: str | None = _setting(
+        None,
+        "Language model of the chat: ollama:NAME, openai:NAME, anthropic:NAME, or NAME at chat_base_url. There is no "
+        "chat by default.",
+    )
+    chat_base_url: str | None = _setting(
+        None, "OpenAI-compatible API that has the language model, such as http://127.0.0.1:8080/v1."
+    )
+    chat_api_key: str | None = _setting(
+        None,
+        "Key for the language model; by default OPENAI_API_KEY or ANTHROPIC_API_KEY, for those two alone.",
+        is_secret=True,
+    )
+    chat_messages_per_minute: int = _setting(20, "Messages per minute and caller.", least=1)
+    chat_message_characters: int = _setting(32_768, "Characters of one message.", least=1)
+    chat_tool_calls: int = _setting(20, "Calls of tools for one answer.", least=0)
+    chat_tokens: int = _setting(200_000, "Tokens for one answer, all that its requests send and receive.", least=1)
+    chat_answer_timeout_s: float = _setting(600.0, "How long one answer of the chat may take.", least=1)
+    chat_conversations: int = _setting(1000, "Conversations in memory; the longest unused leave.", least=1)
+    chat_expiry_s: float = _setting(3600.0, "A conversation unused for so long is forgotten.", least=1)
+
     @classmethod
     def resolve(
         cls, flags: Mapping[str, Any], environment: Mapping[str, str], *, path: Path | None = None
@@ -157,10 +180,18 @@ class ServerSettings:
         """Whether requests need an API key."""
         return self.auth == "on" or (self.auth == "auto" and not self.is_loopback)
 
-    def shown(self) -> dict[str, Any]:
-        """The settings as plain data, passwords in URLs replaced by ***."""
+    def chat(self) -> dict[str, Any]:
+        """The settings of the chat, by name without `chat_`."""
         values = asdict(self)
-        for name in ("database_url", "limits_storage_url"):
+        return {name.removeprefix("chat_"): values[name] for name in values if name.startswith("chat_")}
+
+    def shown(self) -> dict[str, Any]:
+        """The settings as plain data, secrets and passwords in URLs replaced by ***."""
+        values = asdict(self)
+        for each in fields(self):
+            if each.metadata["is_secret"] and values[each.name]:
+                values[each.name] = "***"
+        for name in ("database_url", "limits_storage_url", "chat_base_url"):
             if values[name] is not None:
                 values[name] = _PASSWORD.sub(_hidden, values[name])
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
@@ -221,7 +252,9 @@ def _validated(cls: type[ServerSettings], values: Mapping[str, Any], labels: Map
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
-        raise InvalidConfigError(f"{labels[name]}={values[name]!r}: {first['msg']}", setting=name) from None
+        is_secret = next(each.metadata["is_secret"] for each in fields(cls) if each.name == name)
+        found = "" if is_secret else f"={values[name]!r}"
+        raise InvalidConfigError(f"{labels[name]}{found}: {first['msg']}", setting=name) from None
     for each in fields(cls):
         value, least = getattr(settings, each.name), each.metadata["least"]
         if least is not None and value is not None and value < least:

@@ -25,4 +25,5 @@ async def read(request: Request, kind: type[T]) -> T:
         body = await bodies.read_json_body(
             request, max_bytes=server.settings.max_body_bytes, timeout_s=server.settings.body_timeout_s, take=take
         )
-        return parsed(kind, body)
+        asked: T = parsed(kind, body)
+        return asked

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from esmkit.web import accounts, assets, keys, saved
+from esmkit.web import accounts, assets, chat, keys, mcp, saved
 from esmkit.web.page import Page, show
 from esmkit.web.pages import PAGES
 
@@ -28,7 +28,14 @@ class BrowserRoute(APIRoute):
 
 
 def add_to(app: FastAPI) -> None:
-    """Adds the web app to an application of `esmkit.server`."""
+    """Adds the web app to an application of `esmkit.server`.
+
+    Raises:
+        InvalidConfigError: the settings of the chat are wrong.
+        MissingExtraError: the chat needs a package that is missing.
+    """
+    chat.prepare(app)
+    mcp.add_to(app)
     home = APIRouter(route_class=BrowserRoute)
     router = APIRouter()
     for page in PAGES:
@@ -37,7 +44,7 @@ def add_to(app: FastAPI) -> None:
     router.add_api_route("/catalog", _moved, name="catalog_moved", include_in_schema=False)
     router.add_api_route("/catalog/{slug}", _moved, name="catalog_entry_moved", include_in_schema=False)
     app.router.routes[:0] = home.routes  # before the API's own
-    for each in (accounts, keys, saved):
+    for each in (accounts, keys, saved, chat):
         app.include_router(each.router)
     app.include_router(router)
     app.mount(assets.mount_path(), assets.Assets(), name="web-assets")

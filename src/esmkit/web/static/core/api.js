@@ -32,6 +32,9 @@ export async function post(address, body, { signal } = {}) {
   return (await send(address, body, { signal })).json();
 }
 
+/** Sends JSON, gets the response while it is still being written. */
+export const stream = (address, body, { signal } = {}) => send(address, body, { signal, accept: "text/event-stream" });
+
 /** Gets JSON. */
 export async function get(address, { signal } = {}) {
   return (await checked(await reached(address, { signal, headers: { Accept: "application/json" } }))).json();
