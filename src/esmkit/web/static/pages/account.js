@@ -16,7 +16,9 @@ if (own) {
     load: async (days) => (await get(`/api/usage?since=${firstDay(days)}`)).usage,
     code: (days) => ({
       curl: `curl '${frame.origin}/api/usage?since=${firstDay(days)}'${page.key ? " -H 'Authorization: Token KEY'" : ""}`,
-      CLI: page.key ? `esmkit usage --key ${page.key.id} --by day --since ${days}d` : `esmkit usage --since ${days}d`,
+      CLI: page.key
+        ? `esmkit usage --key ${page.key.id} --by day --since ${firstDay(days)}`
+        : `esmkit usage --since ${firstDay(days)}`,
     }),
   });
 }
@@ -31,7 +33,7 @@ if (keys) {
     file: "usage_of_everybody",
     names,
     load: async (days) => (await get(`/web/usage?days=${days}`)).usage,
-    code: (days) => ({ CLI: `esmkit usage --by key --since ${days}d` }),
+    code: (days) => ({ CLI: `esmkit usage --by key --since ${firstDay(days)}` }),
   });
 }
 
