@@ -51,6 +51,11 @@ def headline(page: Page) -> str:
     return page.locator("#overall").inner_text()
 
 
+def command(pid: int) -> bytes:
+    """What a process runs."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 def refreshed(page: Page) -> str:
     """The headline after a refresh, which is another element then."""
     page.evaluate("document.querySelector('#live').dataset.old = 'yes'")
@@ -99,6 +104,7 @@ def test_status_turns_red_when_the_runner_is_killed_and_green_when_it_is_back(
     os.kill(runner, signal.SIGKILL)
     until(lambda: watched.children() not in ([], [runner]))
     (successor,) = watched.children()
+    until(lambda: command(successor) != command(watched.process.pid))  # until then the server waits for it to begin
     os.kill(successor, signal.SIGSTOP)  # it would be back too soon to be looked at
     try:
         assert refreshed(page) == "Down"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -105,7 +106,7 @@ def _checked(server: Services, asked: NewKey) -> tuple[list[str] | None, list[st
     )
 
 
-def _resolved(field: str, names: list[str] | None, resolve: Any) -> list[str] | None:
+def _resolved(field: str, names: list[str] | None, resolve: Callable[[str], str]) -> list[str] | None:
     found: list[str] = []
     for index, name in enumerate(names or ()):
         try:

@@ -77,8 +77,11 @@ def _served(server: Services, model: ServedModel) -> dict[str, Any]:
 def _family(served: set[str]) -> list[dict[str, Any]]:
     """All public sizes after the small one that comes with the package; memory of the weights alone."""
     shape = _embedded_shape()
-    rows = [(embedded_slug(), None, shape, _count(shape), _EMBEDDED_LICENCE)]
-    rows += [(c.slug, c.name, c.shape, c.parameters, c.licence) for c in registry.families()[FAMILY].checkpoints]
+    public = registry.families()[FAMILY].checkpoints
+    rows = [
+        (embedded_slug(), None, shape, _count(shape), _EMBEDDED_LICENCE),
+        *((each.slug, each.name, each.shape, each.parameters, each.licence) for each in public),
+    ]
     return [
         {
             "slug": slug,

@@ -150,10 +150,11 @@ def _percent(share: float | None) -> str | None:
 
 
 def _incident(incident: Incident) -> dict[str, Any]:
-    entries = [{"at": incident.opened_at, "text": "Opened."}]
-    entries += [{"at": message.at, "text": message.text} for message in incident.messages]
+    entries = [(incident.opened_at, "Opened.")]
+    entries += [(message.at, message.text) for message in incident.messages]
     if incident.closed_at is not None:
-        entries.append({"at": incident.closed_at, "text": "Resolved."})
+        entries.append((incident.closed_at, "Resolved."))
+    entries.sort(key=lambda entry: entry[0])
     return {
         "id": incident.id,
         "title": incident.title,
@@ -163,7 +164,7 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "is_open": incident.closed_at is None,
         "opened_at": incident.opened_at,
         "closed_at": incident.closed_at,
-        "entries": sorted(entries, key=lambda entry: entry["at"])[::-1],
+        "entries": [{"at": at, "text": text} for at, text in reversed(entries)],
     }
 
 

@@ -1,4 +1,5 @@
 // Usage in a period: totals, a chart by day, a table, and all of it as CSV.
+import { codeButton } from "../core/code.js";
 import { GROUPS } from "../core/colour.js";
 import { h } from "../core/dom.js";
 import { csv, download } from "../core/save.js";
@@ -12,9 +13,10 @@ const MOST_COLOURS = GROUPS.length;
 
 /**
  * Fills `box`. `load(days)` gives rows {key_id, model, action, day, requests, residues, seconds}; with `names`, a Map
- * from key ids to names, the rows are those of everybody and can be filtered by key. `file` is what the CSV is called.
+ * from key ids to names, the rows are those of everybody and can be filtered by key. `file` is what the CSV is called,
+ * `code(days)` gives the same as code.
  */
-export function usagePanel(box, { title, file, load, names = null }) {
+export function usagePanel(box, { title, file, load, code, names = null }) {
   const period = select(
     "Period",
     PERIODS.map((days) => [days, `${days} days`]),
@@ -47,6 +49,7 @@ export function usagePanel(box, { title, file, load, names = null }) {
         { class: "row" },
         [only, period, measure, by].filter(Boolean).map((each) => each.field),
         save,
+        codeButton(() => code(Number(period.value()))),
       ),
     ),
     totals,

@@ -14,6 +14,12 @@ if (own) {
     title: page.key ? "What you used" : "What was used without a key",
     file: "usage",
     load: async (days) => (await get(`/api/usage?since=${firstDay(days)}`)).usage,
+    code: (days) => ({
+      curl: `curl '${frame.origin}/api/usage?since=${firstDay(days)}'${page.key ? " -H 'Authorization: Token KEY'" : ""}`,
+      CLI: page.key
+        ? `esmkit usage --key ${page.key.id} --by day --since ${firstDay(days)}`
+        : `esmkit usage --since ${firstDay(days)}`,
+    }),
   });
 }
 if (keys) {
@@ -27,6 +33,7 @@ if (keys) {
     file: "usage_of_everybody",
     names,
     load: async (days) => (await get(`/web/usage?days=${days}`)).usage,
+    code: (days) => ({ CLI: `esmkit usage --by key --since ${firstDay(days)}` }),
   });
 }
 

@@ -1,7 +1,7 @@
 // Many proteins as points: read them, ask the API for a map, show it.
 import { call } from "../core/api.js";
 import { copyText } from "../core/code.js";
-import { frame, h, notify, one } from "../core/dom.js";
+import { frame, h, one } from "../core/dom.js";
 import { link, read as readState, write as writeState } from "../core/state.js";
 import { duration, reveal, waiting } from "../core/waiting.js";
 import { CLUSTER, Chart } from "../map/chart.js";
@@ -198,8 +198,7 @@ function remember() {
 }
 
 async function share() {
-  if (fitsLink()) copyText(await link(state()));
-  else notify("A link holds the proteins themselves, and these are too many for one; send the file.", "bad");
+  copyText(await link(state()));
 }
 
 const saved = await readState();
