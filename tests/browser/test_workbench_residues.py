@@ -19,7 +19,7 @@ from tests.server_process import ServedProcess
 Open = Callable[..., Page]
 BPTI = "RPDFCLEPPYTGPCKARIIRYFYNAKAGLCQTFVYGGCRAKRNNFKSAEDCMRTCGGA"
 TOLERANCE = 2e-4
-SIZES = pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+SIZES = pytest.mark.parametrize("phone", [False, True], ids=["desktop-light", "phone-dark"])
 
 
 def analyse(page: Page, fasta: str) -> None:
@@ -65,7 +65,7 @@ def click_on_cell(page: Page, position: int, row: int) -> None:
 def test_scan_fills_from_the_left_and_its_numbers_are_those_of_the_api(
     open_page: Open, served: ServedProcess, check: Callable[[Page], None], phone: bool
 ) -> None:
-    page = open_page("/", phone=phone)
+    page = open_page("/", phone=phone, dark=phone)
     sent: list[int] = []
     page.on(
         "request",
@@ -211,7 +211,7 @@ def test_wrong_letter_is_marked_at_its_place(open_page: Open, check: Callable[[P
 def test_masked_residues_are_predicted_and_a_link_brings_them_back(
     open_page: Open, served: ServedProcess, check: Callable[[Page], None], phone: bool
 ) -> None:
-    page = open_page("/", phone=phone)
+    page = open_page("/", phone=phone, dark=phone)
     analyse(page, BPTI)
     page.get_by_role("tab", name="Masked prediction").click()
     page.get_by_role("option", name="C5", exact=True).click()
@@ -281,7 +281,7 @@ def test_unknown_residues_are_named_and_can_be_predicted(open_page: Open) -> Non
 def test_likelihood_sums_to_that_of_the_api(
     open_page: Open, served: ServedProcess, check: Callable[[Page], None], phone: bool
 ) -> None:
-    page = open_page("/", phone=phone)
+    page = open_page("/", phone=phone, dark=phone)
     analyse(page, BPTI)
     page.get_by_role("tab", name="Likelihood").click()
     expect(page.get_by_role("heading", name="The 10 least likely residues")).to_be_visible()
