@@ -8,11 +8,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from esmkit.server import calls
-from esmkit.server.actions import ACTIONS
+from esmkit.server.actions import EXTENSIONS
 from esmkit.server.answers import json_response
 from esmkit.server.catalog import resolve_action
 from esmkit.server.services import services
-from esmkit.server.wire import esm2_docs, mutations, mutations_answers, schema
+from esmkit.server.wire import esm2_docs, schema
 from esmkit.server.wire.base import Version
 
 router = APIRouter(include_in_schema=False)  # `openapi.py` lists one concrete path per model and action instead
@@ -30,10 +30,8 @@ def _schema(version: Version) -> Endpoint:
     async def request_schema(request: Request, slug: str, action: str) -> Response:
         server, name = services(request), resolve_action(action, version)
         model = server.catalog.find(slug)
-        if name == mutations.ACTION:
-            content = mutations_answers.request_schema(server.bounds)
-        elif name in ACTIONS:
-            content = ACTIONS[name].schema(server.bounds)
+        if name in EXTENSIONS:
+            content = EXTENSIONS[name].schema(server.bounds)
         else:
             content = esm2_docs.request_schema(version, name, server.bounds, model.shape)
         rate = schema.throttle_rate(server.settings.limit_requests_per_s)

@@ -196,7 +196,13 @@ ACTION = Action(
             "mae": (0.092, 0.284),
             "r2": (0.921, 0.998),
         },
-        "tested": [{"item": 3, "prediction": 1.61}, {"item": 7, "prediction": 3.35}],
+        "tested": [
+            {"item": 12, "prediction": 5.91},
+            {"item": 13, "prediction": 6.10},
+            {"item": 18, "prediction": 8.87},
+            {"item": 21, "prediction": 10.57},
+            {"item": 23, "prediction": 11.33},
+        ],
         "predictions": [{"item": 24, "prediction": 3.39}],
     },
 )

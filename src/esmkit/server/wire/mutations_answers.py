@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from esmkit.server.wire import mutations, schema
+from esmkit.server.wire import mutations
 from esmkit.server.wire.base import Bounds, Entry, Version
 from esmkit.server.wire.esm2_docs import LongRemark, Shown
 from esmkit.server.wire.mutations_call import VOCABULARY, MutationCall
@@ -42,13 +42,6 @@ _BODIES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
-
-
-def request_schema(bounds: Bounds) -> dict[str, Any]:
-    """JSON Schema of a request, everything in place."""
-    described = schema.inlined(mutations.request_type(bounds))
-    described["properties"]["params"]["type"] = ["object", "null"]
-    return described
 
 
 def examples(bounds: Bounds) -> tuple[dict[str, Any], dict[str, Any]]:
