@@ -177,6 +177,16 @@ def test_requests_in_a_part_of_a_batch_that_failed_are_tried_again_one_by_one() 
     asyncio.run(compute())
 
 
+def test_speed_of_small_batches_counts_until_there_was_a_larger_one() -> None:
+    pace = Pace()
+    pace.note(10, 0.1)
+    assert pace.is_rough
+    assert pace.tokens_per_s == pytest.approx(100)
+    pace.note(1000, 0.5)
+    assert not pace.is_rough
+    assert pace.tokens_per_s == pytest.approx(2000)
+
+
 def test_pace_follows_the_runner() -> None:
     pace = Pace()
     assert pace.room(4096) == 4096
@@ -184,6 +194,8 @@ def test_pace_follows_the_runner() -> None:
     for _ in range(100):
         pace.note(1000, 0.5)
     assert pace.tokens_per_s == pytest.approx(2000)
+    pace.note(10, 0.1)
+    assert pace.tokens_per_s == pytest.approx(2000), "the cost of a small batch is no speed"
     assert pace.room(4096) == max(LEAST_ROOM, int(2000 * BATCH_S))
     assert pace.room(256) == 256
     assert pace.expected_s(1000) == pytest.approx(0.5)

@@ -117,7 +117,7 @@ def test_a_name_with_html_in_it_stays_text(opened: Callable[..., Page], guarded:
     guarded.cli("keys", "create", HTML_NAME)
     page = opened("/login?next=/account")
     log_in(page, admin_key)
-    assert page.locator("#keys tbody b", has_text=HTML_NAME).is_visible()
+    page.locator("#keys tbody b", has_text=HTML_NAME).wait_for()
     assert page.locator("#keys img").count() == 0
 
 

@@ -93,8 +93,9 @@ async def show(page: Page, request: Request, pages: tuple[Page, ...], *, status:
 
 
 def _models(server: Services) -> list[dict[str, Any]]:
-    """The served models; `tokens_per_s` is 0 until it was measured."""
-    speeds = {slug: stats.tokens_per_s for slug, stats in server.queue.stats().models.items()}
+    """The served models; `tokens_per_s` is 0 until it was measured on more than probes."""
+    known = server.queue.stats().models.items()
+    speeds = {slug: stats.tokens_per_s for slug, stats in known if not stats.is_speed_rough}
     return [
         {
             "slug": model.slug,

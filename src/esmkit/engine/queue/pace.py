@@ -6,26 +6,37 @@ BATCH_S = 0.25
 """A batch takes about so long at most, so that a short request behind a long one waits no longer."""
 LEAST_ROOM = 512
 """Tokens below which a batch runs no more efficiently per token (measured on a CPU)."""
+TELLING = LEAST_ROOM // 2
+"""Tokens of a batch whose time tells how fast larger ones are; that of smaller ones is mostly what any batch costs."""
 KEPT = 0.9
 """Share of the past that stays in a mean when a new value comes."""
 
 
 class Pace:
-    """Tokens per second of one runner, and how long batches of each size take."""
+    """Tokens per second of one runner, and how long batches of each size take.
+
+    Attributes:
+        is_rough: its speed is that of small batches, because there was no larger one yet.
+    """
 
     def __init__(self) -> None:
         self._tokens, self._seconds = 0.0, 0.0
+        self.is_rough = True
         self._batch_s: dict[int, float] = {}
 
     @property
     def tokens_per_s(self) -> float:
-        """Recent speed; 0 before the first batch."""
+        """Recent speed, of batches of at least TELLING tokens once there was one; 0 before the first batch."""
         return self._tokens / self._seconds if self._seconds else 0.0
 
     def note(self, num_tokens: int, seconds: float) -> None:
         """Learns from one batch."""
-        self._tokens = KEPT * self._tokens + num_tokens
-        self._seconds = KEPT * self._seconds + seconds
+        is_small = num_tokens < TELLING
+        if self.is_rough and not is_small:
+            self._tokens, self._seconds, self.is_rough = 0.0, 0.0, False
+        if self.is_rough or not is_small:
+            self._tokens = KEPT * self._tokens + num_tokens
+            self._seconds = KEPT * self._seconds + seconds
         size = num_tokens.bit_length()
         self._batch_s[size] = KEPT * self._batch_s.get(size, seconds) + (1 - KEPT) * seconds
 

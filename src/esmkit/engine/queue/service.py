@@ -105,6 +105,7 @@ class ModelService:
             queued_tokens=self.dispatcher.schedule.num_tokens,
             queued_requests=len(self.requests),
             tokens_per_s=self.dispatcher.pace.tokens_per_s,
+            is_speed_rough=self.dispatcher.pace.is_rough,
         )
 
     async def compute(

@@ -61,6 +61,7 @@ class ModelStats:
         queued_tokens: accepted and not yet sent to the runner.
         queued_requests: accepted and not yet answered.
         tokens_per_s: recent speed of the runner, 0 until it has been measured.
+        is_speed_rough: it was measured on small batches alone, which are slow per token.
         requests: answered, each with a result or failure per record.
         residues: in rows computed; a masked scan of L residues counts L x L.
         batches: computed.
@@ -78,6 +79,7 @@ class ModelStats:
     queued_tokens: int = 0
     queued_requests: int = 0
     tokens_per_s: float = 0.0
+    is_speed_rough: bool = True
     requests: int = 0
     residues: int = 0
     batches: int = 0

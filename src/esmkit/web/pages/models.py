@@ -67,7 +67,7 @@ def _served(server: Services, model: ServedModel) -> dict[str, Any]:
         "weights_bytes": parameters * BYTES[info.dtype],
         "memory_bytes": info.memory_bytes if info.provenance else None,
         "max_residues": info.max_length,
-        "tokens_per_s": stats.tokens_per_s if stats else 0.0,
+        "tokens_per_s": stats.tokens_per_s if stats and not stats.is_speed_rough else 0.0,
         "checkpoint": known.name if known else None,
         "hub_id": known.hub_id if known else None,
         "licence": known.licence if known else _EMBEDDED_LICENCE if is_embedded else None,

@@ -27,8 +27,6 @@ const speeds = Object.fromEntries(frame.models.map(({ slug, tokens_per_s }) => [
 let chart = null;
 let shown = null;
 let isBusy = false;
-// What the server measured last may have been a single short protein, which is slow per residue.
-const measured = new Set();
 
 const panel = source(describe, {
   maxResidues: frame.max_residues,
@@ -53,8 +51,7 @@ function describe(found) {
   const { records } = found;
   const count = records.length.toLocaleString("en");
   const expected = expectedSeconds(records);
-  const about = measured.has(model.value) ? "About" : "Up to about";
-  const time = expected ? ` ${about} ${duration(expected)} with ${chosenModel().title}.` : "";
+  const time = expected ? ` About ${duration(expected)} with ${chosenModel().title}.` : "";
   let text = records.length ? `${count} proteins, ${residuesOf(records).toLocaleString("en")} residues.${time}` : "";
   if (records.length && records.length < FEWEST) text = `A map needs ${FEWEST} proteins or more.`;
   if (records.length > mostItems)
@@ -121,10 +118,7 @@ async function embedded(slug, set, action, given, text, place = one("#progress")
     expected_s: expectedSeconds(set.records, slug),
   });
   if (!found) return null;
-  if (given.method !== "umap") {
-    speeds[slug] = (residuesOf(set.records) * 1000) / (performance.now() - begun);
-    measured.add(slug);
-  }
+  if (given.method !== "umap") speeds[slug] = (residuesOf(set.records) * 1000) / (performance.now() - begun);
   describe(panel.found());
   return found[0];
 }
