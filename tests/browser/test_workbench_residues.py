@@ -181,7 +181,7 @@ def test_scan_that_is_refused_says_why_and_goes_on_later(open_page: Open, errors
     def refused_once(route: Route) -> None:
         answered.append(route)
         if len(answered) == 2:
-            route.fulfill(status=429, json={"error": "too many requests; wait a minute", "detail": "too many requests"})
+            route.fulfill(status=429, json={"detail": "too many requests; wait a minute"})
         else:
             route.continue_()
 
