@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from esmkit.config import Settings
 from esmkit.engine import Engine, Model
 from esmkit.models.weights import load as load_weights
 
+LOGGERS = ("", "esmkit", "uvicorn")
+"""Whose levels `esmkit serve` sets."""
 TINY = (4, 40, 5)
 """Layers, width, heads; head_dim 8."""
 
@@ -32,6 +35,17 @@ def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     """Tests touch neither the user's cache nor the network."""
     monkeypatch.setenv("ESMKIT_HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setenv("ESMKIT_OFFLINE", "1")
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """A command configures the log of its process; here it must not outlive the test, whose streams get closed."""
+    root = logging.getLogger()
+    handlers, levels = root.handlers[:], {logger: logger.level for logger in map(logging.getLogger, LOGGERS)}
+    yield
+    root.handlers[:] = handlers
+    for logger, level in levels.items():
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -199,7 +199,8 @@ def test_pace_follows_the_runner() -> None:
     assert pace.room(4096) == max(LEAST_ROOM, int(2000 * BATCH_S))
     assert pace.room(256) == 256
     assert pace.expected_s(1000) == pytest.approx(0.5)
-    assert pace.expected_s(10) == 0.0
+    assert pace.expected_s(10) == pytest.approx(0.1)
+    assert pace.expected_s(100) == 0.0
     assert pace.retry_after_s(40_000) == pytest.approx(20)
     assert pace.retry_after_s(10**9) == 300.0
 

@@ -162,6 +162,7 @@ def test_the_log_is_json_with_request_ids_and_without_sequences(server: ServedPr
         answer = operator.post(f"/api/v1/{MINI}/encode", json=body, headers={"X-Request-ID": "mine-1"})
         assert answer.headers["x-request-id"] == "mine-1"
     operator.post(f"/api/v3/{MINI}/encode", json=items(SECRET), headers={"X-Request-ID": "bad\tid"})
+    until(lambda: "items" in server.log()[-1])  # it is written after the answer
     lines = [line for line in server.log() if line["message"] == "request"]
     assert sum(line["request_id"] == "mine-1" for line in lines) == 3
     assert all(len(line["request_id"]) == 32 for line in lines if line["request_id"] != "mine-1")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import logging
 import re
 import shlex
 from collections.abc import Iterator
@@ -266,17 +265,11 @@ def test_cors_only_for_configured_origins(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
+def log() -> io.StringIO:
     """The log of the process, as `esmkit serve` configures it."""
-    root = logging.getLogger()
-    names = ("esmkit", "uvicorn")
-    before = (root.handlers[:], root.level, [logging.getLogger(name).level for name in names])
     stream = io.StringIO()
     logs.configure("info", stream)
-    yield stream
-    root.handlers[:], root.level = before[0], before[1]
-    for name, level in zip(names, before[2], strict=True):
-        logging.getLogger(name).setLevel(level)
+    return stream
 
 
 def test_both_proteins_of_a_pair_are_logged_where_asked(tmp_path: Path, log: io.StringIO) -> None:
