@@ -314,7 +314,7 @@ def test_the_work_for_a_client_that_leaves_ends(served: Served, version: str) ->
 # Standard streams
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.slow)])
 def test_over_stdio_a_server_of_its_own_answers(model: Model, mode: str) -> None:
     async def ask(client: Client) -> Any:
         embedded = await client.call_tool("embed", PROTEIN)
@@ -355,6 +355,7 @@ def test_nothing_but_messages_is_on_standard_output_and_the_end_of_input_ends_it
     assert (rest, errors, process.returncode) == ("", "", 0)
 
 
+@pytest.mark.slow
 def test_over_stdio_a_server_elsewhere_answers_with_a_key_of_the_environment(guarded: Served) -> None:
     _, secret = guarded.store.keys.create("from-afar")
     url = guarded.url.removesuffix("/mcp")
@@ -365,6 +366,7 @@ def test_over_stdio_a_server_elsewhere_answers_with_a_key_of_the_environment(gua
     assert "the operator of the server gives keys" in refused.content[0].text
 
 
+@pytest.mark.slow
 def test_over_stdio_there_is_what_the_options_name(model: Model, tmp_path: Path) -> None:
     records = [Record(at, f"p{at}", A[at:]) for at in range(4)]
     build(tmp_path / "mine", Sequences(model, lambda: records, Space.of(model)))
