@@ -140,14 +140,14 @@ class ServerSettings:
     ray_shared: tuple[str, ...] = _setting(
         (), "Models that take turns in the same replicas, which ray_replicas calls shared."
     )
-    ray_shared_models: int = _setting(2, "Models in one shared replica at a time; the least recently used leaves.", least=1)
+    ray_shared_models: int = _setting(
+        2, "Models in one shared replica at a time; the least recently used leaves.", least=1
+    )
     ray_cpus: tuple[str, ...] = _setting(("1",), "CPUs that Ray keeps for a replica: N for all, MODEL=N for one.")
     ray_gpus: tuple[str, ...] = _setting(
         ("0",), "GPUs that Ray keeps for a replica, or a fraction of one: N for all, MODEL=N for one."
     )
-    ray_surge: bool = _setting(
-        True, "An update starts a new replica before an old one stops; Ray needs room for both."
-    )
+    ray_surge: bool = _setting(True, "An update starts a new replica before an old one stops; Ray needs room for both.")
     ray_target_tokens: int = _setting(65_536, "Queued tokens for which there shall be one replica.", least=1)
     ray_upscale_s: float = _setting(5.0, "Replicas are added when so long more are wanted.", least=0)
     ray_downscale_s: float = _setting(60.0, "Replicas are taken away when so long fewer are wanted.", least=0)

@@ -34,6 +34,9 @@ def wanted_replicas(queued_tokens: int, target_tokens: int, busy: float, *, is_u
 
 
 def by_queued_tokens(context: Any) -> tuple[float, dict[str, Any]]:
-    """Ray's form of a policy: the sum over all replicas, which Ray rounds up."""
+    """Ray's form of a policy: the sum over all replicas, which Ray rounds up.
+
+    The last replica stays as long as Ray remembers a request: without replica, Ray would start one for it at once.
+    """
     reported: dict[Any, float] = (context.aggregated_metrics or {}).get(WANTED, {})
-    return sum(reported.values()), {}
+    return max(sum(reported.values()), IN_USE if context.total_num_requests > 0 else 0.0), {}

@@ -35,7 +35,7 @@ class Ingress:
         extend: adds routes.
     """
 
-    async def __init__(
+    async def __init__(  # type: ignore[misc]  # Ray awaits it
         self,
         settings: ServerSettings,
         infos: Mapping[str, ModelInfo],
@@ -66,7 +66,8 @@ class Ingress:
         services.scrape = WholeMetrics(self._queue, services.metrics).text
         if extend is not None:
             extend(app)
-        self._app = ProxyHeadersMiddleware(app, trusted_hosts=settings.trusted_proxies)
+        asgi: Any = app
+        self._app = ProxyHeadersMiddleware(asgi, trusted_hosts=settings.trusted_proxies)
         await self._queue.start()
 
     def __serve_build_asgi_app__(self) -> Any:

@@ -37,7 +37,9 @@ class ReplicaPlan:
 class Resident:
     """One model in a replica, with a queue and a runner process of its own."""
 
-    def __init__(self, slug: str, queue: ServingQueue, past: ModelStats, *, leave: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, slug: str, queue: ServingQueue, past: ModelStats, *, leave: Callable[[], Awaitable[None]]
+    ) -> None:
         self.slug, self.queue, self._past = slug, queue, past
         # Ray awaits this when another model takes the place. On the class, Python would call it too, and not await it.
         self.__dict__["__del__"] = leave
@@ -51,7 +53,7 @@ class Resident:
 class ModelReplica:
     """Ray Serve deployment of one model, loaded before the first request comes."""
 
-    async def __init__(self, plan: ReplicaPlan, board: Any) -> None:
+    async def __init__(self, plan: ReplicaPlan, board: Any) -> None:  # type: ignore[misc]  # Ray awaits it
         self._plan, self._board = plan, board
         self._name = serve.get_replica_context().replica_id.unique_id
         self._residents: dict[str, Resident] = {}
@@ -176,7 +178,7 @@ def shared_replica(models_at_once: int) -> type[ModelReplica]:
     """The deployment of several models that take turns; Ray sends a request where its model is, if it is anywhere."""
 
     class SharedReplica(ModelReplica):
-        @serve.multiplexed(max_num_models_per_replica=models_at_once)
+        @serve.multiplexed(max_num_models_per_replica=models_at_once)  # type: ignore[untyped-decorator]
         async def resident(self, slug: str) -> Resident:
             return await self.opened(slug)
 
