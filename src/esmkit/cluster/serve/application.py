@@ -55,9 +55,8 @@ def _bound(settings: ServerSettings, home: Settings, extend: Extend | None) -> s
     names = {each.casefold(): info.slug for own, info in infos.items() for each in (own, info.slug)}
     bounds = sizes(settings, names)
     shared = _shared(settings, names)
-    board = serve.deployment(
-        Board, name="board", ray_actor_options={"num_cpus": 0}, max_ongoing_requests=AT_ONCE
-    ).bind()
+    as_board = serve.deployment(name="board", ray_actor_options={"num_cpus": 0}, max_ongoing_requests=AT_ONCE)
+    board = as_board(Board).bind()
     specs = {info.slug: spec for info, spec in zip(infos.values(), model_specs(settings), strict=True)}
     handles: dict[str, Any] = {
         slug: _model(slug, {slug: spec}, bounds[slug], ModelReplica, settings, home, board)

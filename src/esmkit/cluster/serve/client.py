@@ -154,8 +154,9 @@ class RayQueue:
         """What all HTTP applications have counted; of this one alone while the board is away."""
         own = FrontReport(self._name, self.families())
         try:
-            others: list[FrontReport] = await self._board.fronts.remote()
-        except (RayError, RayServeException):
+            async with asyncio.timeout(REPORT_S):
+                others: list[FrontReport] = await self._board.fronts.remote()
+        except (RayError, RayServeException, TimeoutError):
             return [own]
         return [own, *(each for each in others if each.replica != self._name)]
 

@@ -117,9 +117,11 @@ class ModelReplica:
     async def __del__(self) -> None:
         """Ray calls it when the replica has answered all requests."""
         self._reporting.cancel()
-        with suppress(RayError, RayServeException):
-            await self._board.report.remote(self._own_report(), is_last=True)
+        last = self._own_report()
         await asyncio.gather(*(each.queue.close() for each in self._residents.values()))
+        with suppress(RayError, RayServeException, TimeoutError):  # the board may be gone before
+            async with asyncio.timeout(REPORT_S):
+                await self._board.report.remote(last, is_last=True)
 
     async def _load_first(self) -> None:
         (slug,) = self._plan.specs
