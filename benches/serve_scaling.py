@@ -23,9 +23,9 @@ from typing import Any
 
 import httpx
 
-from benches.proteins import proteins
+from benches.proteins import proteins, representative
 
-SCRIPT = ((0, 5), (2, 25), (12, 60), (2, 25), (0, 45))
+SCRIPT = ((0, 5), (2, 25), (40, 60), (2, 30), (0, 40))
 """Clients, and for how many seconds; each sends its next request when the last one is answered."""
 SAMPLE_S = 0.5
 ITEMS = 8
@@ -76,15 +76,9 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     flags = [word for name, value in SETTINGS.items() for word in (f"--{name}", value)]
-    command = [
-        *"-m esmkit serve --probe-interval-s 3600 --model".split(),
-        arguments.model,
-        "--port",
-        str(arguments.port),
-    ]
-    with subprocess.Popen(
-        [sys.executable, *command, *flags], start_new_session=True, stderr=subprocess.DEVNULL
-    ) as server:
+    own = ["--model", arguments.model, "--port", str(arguments.port), "--probe-interval-s", "3600"]
+    command = [sys.executable, "-m", "esmkit", "serve", *own, *flags]
+    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as server:
         try:
             record = asyncio.run(_measure(f"http://127.0.0.1:{arguments.port}", arguments.model))
         finally:
@@ -115,7 +109,7 @@ async def _measure(url: str, model: str) -> Record:
 
 
 def _bodies() -> list[dict[str, Any]]:
-    items = [{"sequence": record.sequence[:RESIDUES]} for record in proteins(64 * ITEMS)]
+    items = [{"sequence": record.sequence[:RESIDUES]} for record in representative(proteins(), 64 * ITEMS)]
     return [{"items": items[start : start + ITEMS]} for start in range(0, len(items), ITEMS)]
 
 

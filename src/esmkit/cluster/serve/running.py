@@ -38,6 +38,7 @@ def serve_on_ray(settings: ServerSettings, home: Settings, *, extend: Any = None
         ClusterError: Ray cannot be reached, has no room, or goes away.
     """
     address = settings.ray or LOCAL
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until it serves, both signals mean: leave it
     with connect(address):
         url = deploy(settings, home, extend=extend)
         if address != LOCAL:
