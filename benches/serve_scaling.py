@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import quantiles
@@ -101,7 +100,10 @@ async def _measure(url: str, model: str) -> Record:
             until_s = time.perf_counter() + seconds
             path = f"/api/v3/{model}/encode/"
             await asyncio.gather(
-                *(_ask(client, path, bodies[number::clients], record, started_s, until_s) for number in range(clients))
+                *(
+                    _ask(client, path, bodies[number:] + bodies[:number], record, started_s, until_s)
+                    for number in range(clients)
+                )
             )
             await asyncio.sleep(max(0.0, until_s - time.perf_counter()))
         watching.cancel()
@@ -126,7 +128,7 @@ async def _until_ready(client: httpx.AsyncClient) -> None:
 
 
 async def _ask(
-    client: httpx.AsyncClient, path: str, bodies: Sequence[Any], record: Record, started_s: float, until_s: float
+    client: httpx.AsyncClient, path: str, bodies: list[Any], record: Record, started_s: float, until_s: float
 ) -> None:
     number = 0
     while (asked_s := time.perf_counter()) < until_s:

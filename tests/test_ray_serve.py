@@ -28,7 +28,6 @@ from tests.test_server_redis import Redis, ask
 pytest.importorskip("ray")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc"),
 ]
 PROTEIN = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"
