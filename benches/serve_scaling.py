@@ -32,9 +32,9 @@ RESIDUES = 400
 START_S = 120
 SETTINGS = {
     "ray": "local",
-    "ray-replicas": "0:4",
+    "ray-replicas": "0-4",
     "ray-cpus": "0.5",
-    "ray-target-tokens": "8192",
+    "ray-target-tokens": "4096",
     "ray-upscale-s": "2",
     "ray-downscale-s": "10",
     "ray-idle-s": "15",

@@ -25,6 +25,7 @@ with warnings.catch_warnings():
     pytest.importorskip("ray.serve")
 from ray.exceptions import ActorDiedError
 
+from esmkit.cli.serve_ray import build
 from esmkit.cluster.serve import client as client_module
 from esmkit.cluster.serve.application import application, check
 from esmkit.cluster.serve.autoscaling import WANTED, by_queued_tokens, wanted_replicas
@@ -45,7 +46,7 @@ RESULT = Result(0, "a", {"mean": [1.0]})
 
 def test_sizes_are_chosen_for_all_and_for_one_under_any_of_its_names() -> None:
     settings = ServerSettings(
-        ray_replicas=("1:4", "ESM2_T6_8M_UR50D=0:2"),
+        ray_replicas=("1-4", "ESM2_T6_8M_UR50D=0-2"),
         ray_gpus=("mine=0.25",),
         ray_cpus=("2", "ingress=1"),
         ray_ingress=3,
@@ -61,10 +62,10 @@ def test_sizes_are_chosen_for_all_and_for_one_under_any_of_its_names() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("ray_replicas", "4", "'4' is not MIN:MAX"),
-        ("ray_replicas", "4:2", "'4:2' is not MIN:MAX"),
-        ("ray_replicas", "0:0", "'0:0' is not MIN:MAX"),
-        ("ray_replicas", "other=1:2", "'other' is not served; choose from esm2-8m, mine"),
+        ("ray_replicas", "4", "'4' is not MIN-MAX"),
+        ("ray_replicas", "4-2", "'4-2' is not MIN-MAX"),
+        ("ray_replicas", "0-0", "'0-0' is not MIN-MAX"),
+        ("ray_replicas", "other=1-2", "'other' is not served; choose from esm2-8m, mine"),
         ("ray_gpus", "half", "'half' is not a number"),
         ("ray_cpus", "mine=-1", "'-1' is not a number"),
     ],
@@ -310,7 +311,7 @@ def test_a_server_is_ready_when_the_board_and_every_lasting_model_are_there() ->
 def test_the_application_has_a_deployment_per_model_and_one_for_those_that_share() -> None:
     from esmkit.config import Settings
 
-    settings = ServerSettings(models=("esm2-mini",), ray_shared=("ESM2-mini",), ray_replicas=("shared=0:2",))
+    settings = ServerSettings(models=("esm2-mini",), ray_shared=("ESM2-mini",), ray_replicas=("shared=0-2",))
     app = application(settings, Settings.from_env({"ESMKIT_OFFLINE": "1"}))
     assert app._bound_deployment.name == "ingress"
     handles = app._bound_deployment.init_args[2]
@@ -323,3 +324,11 @@ def test_nothing_but_the_cluster_imports_ray() -> None:
     script = "import sys, esmkit.cli, esmkit.server.app, esmkit.web, esmkit.engine.queue; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_the_application_for_tools_of_ray_takes_settings_and_asks_for_keys() -> None:
+    app = build({"models": ["esm2-mini"], "ray_ingress": 2})
+    settings = app._bound_deployment.init_args[0]
+    assert (app._bound_deployment.num_replicas, settings.asks_for_keys) == (2, True)
+    with pytest.raises(InvalidConfigError, match="ray-ingress must be at least 1"):
+        build({"ray_ingress": 0})

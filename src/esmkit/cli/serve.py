@@ -96,7 +96,9 @@ def _run(settings: ServerSettings) -> int:
 
     logs.configure(settings.log_level)
     if settings.ray is not None:
-        return _run_on_ray(settings)
+        from esmkit.cli.serve_ray import run
+
+        return run(settings)
     traces = tracing.provider(os.environ)
     home = Settings.from_env(os.environ)
     with open_store(settings) as store:
@@ -110,21 +112,6 @@ def _run(settings: ServerSettings) -> int:
         traces.shutdown()  # sends what is left
     if server.failure is not None:
         raise server.failure
-    return 0
-
-
-def _run_on_ray(settings: ServerSettings) -> int:
-    from esmkit.cluster.connection import demand_ray
-    from esmkit.config import Settings
-
-    demand_ray("serve --ray needs Ray")
-    from esmkit.cluster.serve.running import serve_on_ray
-    from esmkit.server import logs
-    from esmkit.web import add_to
-
-    with open_store(settings) as store:  # the newest tables are made before anybody reads them
-        logs.SERVER.info("keys and usage are in %s", store.name)
-    serve_on_ray(settings, Settings.from_env(os.environ), extend=add_to)
     return 0
 
 

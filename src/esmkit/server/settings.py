@@ -135,7 +135,7 @@ class ServerSettings:
     )
     ray_ingress: int = _setting(1, "Copies of the HTTP application.", least=1)
     ray_replicas: tuple[str, ...] = _setting(
-        ("1:1",), "Least and most replicas of a model: MIN:MAX for all, MODEL=MIN:MAX for one; MIN may be 0."
+        ("1-1",), "Least and most replicas of a model: MIN-MAX for all, MODEL=MIN-MAX for one; MIN may be 0."
     )
     ray_shared: tuple[str, ...] = _setting(
         (), "Models that take turns in the same replicas, which ray_replicas calls shared."

@@ -12,7 +12,7 @@ from esmkit.server.settings import ServerSettings
 
 SHARED, INGRESS = "shared", "ingress"
 """What settings call the replicas that several models share, and the HTTP applications."""
-_COUNTS = re.compile(r"(\d+):([1-9]\d*)")
+_COUNTS = re.compile(r"(\d+)-([1-9]\d*)")
 T = TypeVar("T")
 
 
@@ -62,7 +62,7 @@ def _chosen(
             )
         read_value = read(value)
         if read_value is None:
-            form = "MIN:MAX, such as 0:4, MIN no more than MAX" if read is _counts else "a number, such as 1 or 0.5"
+            form = "MIN-MAX, such as 0-4, MIN no more than MAX" if read is _counts else "a number, such as 1 or 0.5"
             raise InvalidConfigError(f"{setting}={text!r}: {value!r} is not {form}", setting=setting)
         chosen[names[name.casefold()] if is_for_one else ""] = read_value
     return chosen
