@@ -113,6 +113,7 @@ def test_killed_replicas_under_load_cost_no_request(cluster: RayCluster, plain: 
 
 
 def test_a_killed_controller_and_board_cost_no_request(cluster: RayCluster) -> None:
+    cluster.serve(*SMALL, "--ray-replicas", "2-2")
     with load_of(cluster, 4, sequences) as load:
         load.more(40)
         os.kill(cluster.pids("ray::ServeController")[0], signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import subprocess
 import sys
 import warnings
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
+from esmkit.config import Settings
 from esmkit.engine.queue import ModelInfo, ModelStats
 from esmkit.errors import DeadlineExceededError, InvalidConfigError, ModelExecutionError, OverloadedError
 from esmkit.outputs import OutputOptions
@@ -27,7 +29,7 @@ from ray.exceptions import ActorDiedError
 
 from esmkit.cli.serve_ray import build
 from esmkit.cluster.serve import client as client_module
-from esmkit.cluster.serve.application import application, check
+from esmkit.cluster.serve.application import application, check, least_resources
 from esmkit.cluster.serve.autoscaling import WANTED, by_queued_tokens, wanted_replicas
 from esmkit.cluster.serve.board import STALE_S, Board
 from esmkit.cluster.serve.client import RayQueue, ServedModel
@@ -309,8 +311,6 @@ def test_a_server_is_ready_when_the_board_and_every_lasting_model_are_there() ->
 
 
 def test_the_application_has_a_deployment_per_model_and_one_for_those_that_share() -> None:
-    from esmkit.config import Settings
-
     settings = ServerSettings(models=("esm2-mini",), ray_shared=("ESM2-mini",), ray_replicas=("shared=0-2",))
     app = application(settings, Settings.from_env({"ESMKIT_OFFLINE": "1"}))
     assert app._bound_deployment.name == "ingress"
@@ -332,3 +332,12 @@ def test_the_application_for_tools_of_ray_takes_settings_and_asks_for_keys() -> 
     assert (app._bound_deployment.num_replicas, settings.asks_for_keys) == (2, True)
     with pytest.raises(InvalidConfigError, match="ray-ingress must be at least 1"):
         build({"ray_ingress": 0})
+
+
+def test_what_the_least_replicas_take_is_known_before_they_are_started() -> None:
+    home = Settings.from_env({"ESMKIT_OFFLINE": "1"})
+    settings = ServerSettings(ray_replicas=("2-4",), ray_cpus=("1.5", "ingress=0.5"), ray_gpus=("0.25",), ray_ingress=2)
+    assert least_resources(settings, home) == {"CPU": 4.0, "GPU": 0.5}
+    assert least_resources(dataclasses.replace(settings, ray_replicas=("0-4",)), home) == {"CPU": 1.0, "GPU": 0.0}
+    shared = dataclasses.replace(settings, ray_shared=("esm2-mini",), ray_replicas=("shared=1-1",))
+    assert least_resources(shared, home) == {"CPU": 2.5, "GPU": 0.25}

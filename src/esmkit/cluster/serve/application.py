@@ -72,6 +72,18 @@ def _bound(settings: ServerSettings, home: Settings, extend: Extend | None) -> s
     return _ingress(settings, bounds[INGRESS]).bind(settings, infos, handles, shared, lasting, board, extend)
 
 
+def least_resources(settings: ServerSettings, home: Settings) -> dict[str, float]:
+    """What Ray must keep for the least number of replicas, in Ray's words: CPU and GPU."""
+    infos = _infos(settings, home)
+    names = {each.casefold(): info.slug for own, info in infos.items() for each in (own, info.slug)}
+    bounds, shared = sizes(settings, names), _shared(settings, names)
+    always = [size for name, size in bounds.items() if name not in shared and (name != SHARED or shared)]
+    return {
+        "CPU": sum(size.least * size.cpus for size in always),
+        "GPU": sum(size.least * size.gpus for size in always),
+    }
+
+
 def check(settings: ServerSettings) -> None:
     """Refuses what each HTTP application would keep for itself, where there are several of them.
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -38,6 +39,8 @@ def serve_on_ray(settings: ServerSettings, home: Settings, *, extend: Any = None
         ClusterError: Ray cannot be reached, has no room, or goes away.
     """
     address = settings.ray or LOCAL
+    if address != LOCAL and settings.port == 0:
+        raise InvalidConfigError("a server on a cluster needs a port that stays; name one with --port", setting="port")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until it serves, both signals mean: leave it
     with connect(address):
         url = deploy(settings, home, extend=extend)
@@ -60,9 +63,10 @@ def deploy(settings: ServerSettings, home: Settings, *, extend: Any = None) -> s
     """
     from ray import serve
 
-    from esmkit.cluster.serve.application import application
+    from esmkit.cluster.serve.application import application, least_resources
 
     _check_machines(settings)
+    _check_room(least_resources(settings, home), is_fixed=settings.ray in (None, LOCAL))
     port = settings.port or _free_port(settings.host)
     app = application(settings, home, extend=extend)
     try:
@@ -107,6 +111,23 @@ def _check_machines(settings: ServerSettings) -> None:
             "database in database_url",
             setting="database_url",
         )
+
+
+def _check_room(needed: Mapping[str, float], *, is_fixed: bool) -> None:
+    """Without it Ray waits for more machines, for good where none can come."""
+    import ray
+
+    found = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    for name, amount in needed.items():
+        there = found.get(name, 0.0)
+        if amount > there:
+            message = (
+                f"the least number of replicas needs {amount:g} {name}s, Ray has {there:g}; lower ray_replicas or "
+                f"ray_{name.lower()}s, which may be a fraction"
+            )
+            if is_fixed:
+                raise InvalidConfigError(message, setting=f"ray_{name.lower()}s")
+            LOG.warning("%s, unless the cluster grows", message)
 
 
 def _free_port(host: str) -> int:
