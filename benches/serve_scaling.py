@@ -24,7 +24,7 @@ import httpx
 
 from benches.proteins import proteins, representative
 
-SCRIPT = ((0, 5), (2, 25), (40, 60), (2, 30), (0, 40))
+SCRIPT = ((0, 5), (2, 25), (24, 100), (2, 30), (0, 40))
 """Clients, and for how many seconds; each sends its next request when the last one is answered."""
 SAMPLE_S = 0.5
 ITEMS = 8

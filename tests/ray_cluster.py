@@ -114,6 +114,11 @@ class RayCluster:
         samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}
 
+    def is_ready(self) -> bool:
+        """Whether the server says that requests will be answered."""
+        with self.client() as client:
+            return client.get("/health/ready").status_code == 200
+
     def ready(self, slug: str = "esm2-mini") -> float:
         """Replicas that have the model loaded, as the server says."""
         return self.metrics()[f'esmkit_replicas{{model="{slug}"}}']

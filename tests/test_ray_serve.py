@@ -120,7 +120,7 @@ def test_a_killed_controller_and_board_cost_no_request(cluster: RayCluster) -> N
         os.kill(cluster.replicas("board")[0], signal.SIGKILL)
         load.more(200)
         until(lambda: len(cluster.replicas("board")) == 1)
-        until(lambda: cluster.client().get("/health/ready").status_code == 200)
+        until(cluster.is_ready)
         until(lambda: cluster.ready() == 2)
     assert load.failed == []
 
@@ -277,8 +277,8 @@ def test_a_head_that_dies_is_said_and_its_successor_keeps_the_store(cluster: Ray
     gone = cluster.cli("serve", "--ray", cluster.address, "--port", str(cluster.port))
     assert gone.returncode == 3
     assert f"no Ray cluster answers at '{cluster.address}'" in gone.stderr
-    with pytest.raises(httpx.TransportError):
-        cluster.client().get("/")
+    with pytest.raises(httpx.TransportError), cluster.client() as client:
+        client.get("/")
     cluster.start()
     cluster.serve(*SMALL, "--ray-replicas", "1-1", "--auth", "on")
     with cluster.client(headers={"Authorization": f"Token {key}"}) as client:
