@@ -24,7 +24,7 @@ import httpx
 
 from benches.proteins import proteins, representative
 
-SCRIPT = ((0, 5), (2, 25), (24, 100), (2, 30), (0, 40))
+SCRIPT = ((0, 5), (2, 25), (24, 90), (2, 30), (0, 40))
 """Clients, and for how many seconds; each sends its next request when the last one is answered."""
 SAMPLE_S = 0.5
 ITEMS = 8
@@ -33,7 +33,7 @@ START_S = 120
 SETTINGS = {
     "ray": "local",
     "ray-replicas": "0-4",
-    "ray-cpus": "0.5",
+    "ray-cpus": "0.25",
     "ray-target-tokens": "4096",
     "ray-upscale-s": "2",
     "ray-downscale-s": "10",

@@ -168,8 +168,8 @@ def test_scales_from_none_to_several_to_none_without_a_failed_request(cluster: R
     with load_of(cluster, 12, lambda turn: [PROTEIN[turn % 20 :] * 20]) as load:
         until(lambda: cluster.ready() >= 2)
         load.more(100)
-    until(lambda: cluster.ready() == 0)
     until(lambda: cluster.replicas("esm2-mini") == [])
+    until(lambda: cluster.ready() == 0)
     assert load.failed == []
     assert_answers_are_right(load.answers[::50], plain)
 
@@ -181,7 +181,9 @@ def test_a_cold_start_answers_within_the_deadline_or_says_when_to_come_back(clus
         assert (short.status_code, short.headers["retry-after"]) == (503, "10")
         assert "esm2-mini is being started" in short.json()["error"]
         assert client.post(ENCODE, json=items("MKT", deadline_s=60)).status_code == 200
-    cluster.serve(*SMALL, "--ray-replicas", "0-1", "--ray-cold-start-s", "0")
+    cluster.serve(*SMALL, "--ray-replicas", "0-1", "--ray-idle-s", "5", "--ray-cold-start-s", "0")
+    until(lambda: cluster.replicas("esm2-mini") == [])
+    until(lambda: cluster.ready() == 0)
     with cluster.client() as client:
         started = time.monotonic()
         assert client.post(ENCODE, json=items("MKT")).status_code == 503
