@@ -206,8 +206,8 @@ def test_models_take_turns_in_shared_replicas(cluster: RayCluster, tmp_path: Pat
             assert client.post(f"/api/v3/{name}/encode/", json=items(PROTEIN)).status_code == 200
         assert len(cluster.replicas("shared")) == 1
         until(lambda: sum(cluster.ready(name) for name in names) == 2)
-        metrics = cluster.metrics()
-    assert [metrics[f'esmkit_batches_total{{model="{name}"}}'] for name in names] == [2, 2, 2]
+    batches = [f'esmkit_batches_total{{model="{name}"}}' for name in names]
+    until(lambda: [cluster.metrics()[each] for each in batches] == [2, 2, 2])
 
 
 def test_a_client_that_leaves_is_noticed_by_the_replica(cluster: RayCluster) -> None:
