@@ -219,7 +219,7 @@ def _draw(path: Path, record: Record, summary: dict[str, Any]) -> None:
     latency.set_xlabel("seconds")
     failed = summary["failed"]
     load.set_title(f"{summary['answered']} requests answered, {failed} failed", loc="left")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=90)
 
 
 if __name__ == "__main__":
