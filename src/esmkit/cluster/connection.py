@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,10 +14,11 @@ from esmkit.errors import CapacityError, InvalidConfigError, demand_module
 LOCAL = "local"
 """The address that starts a Ray of our own on this machine, which ends with us."""
 _CLIENT = "ray://"
+CONNECT_S = 10.0
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray would report to its makers; esmkit opens no connection that nobody asked for
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # workers without GPU leave CUDA_VISIBLE_DEVICES alone; else it warns
-    "RAY_DEDUP_LOGS": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its C++ side writes to our stderr whatever logging says
 }
 
 
@@ -77,16 +80,18 @@ def connect(
         )
     starts = address == LOCAL
     try:
-        ray.init(
-            address,
-            namespace=namespace,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            num_cpus=(num_cpus or _usable_cpus()) if starts else None,
-            num_gpus=num_gpus if starts else None,
-            object_store_memory=object_store_bytes if starts else None,
-            include_dashboard=False if starts else None,
-        )
+        _check_listens(address)
+        with _without_stderr():
+            ray.init(
+                address,
+                namespace=namespace,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                num_cpus=(num_cpus or _usable_cpus()) if starts else None,
+                num_gpus=num_gpus if starts else None,
+                object_store_memory=object_store_bytes if starts else None,
+                include_dashboard=False if starts else None,
+            )
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise ClusterError(
             f"no Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); start one with 'ray start --head', "
@@ -96,6 +101,31 @@ def connect(
         yield
     finally:
         ray.shutdown()
+
+
+def _check_listens(address: str) -> None:
+    """Ray itself would try an address where nobody listens for a quarter of an hour.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and int(port) < 2**16:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Ray's C++ side announces the level of its logs on file descriptor 2; what goes wrong comes as an exception."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _usable_cpus() -> int:
