@@ -1,0 +1,105 @@
+"""Policies of scaling, as the simulation asks them: a fixed number, a schedule, the HPA of the chart, Ray Serve."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Protocol
+
+HOUR_S = 3600.0
+
+
+class Policy(Protocol):
+    """How many replicas there shall be; asked every `period_s`."""
+
+    period_s: float
+
+    def wanted(self, now_s: float, size: int, queued_tokens: int) -> int:
+        """The number, from the time, the number now and the work that waits."""
+
+
+@dataclass
+class Fixed:
+    """Always as many."""
+
+    replicas: int
+    period_s: float = 24 * HOUR_S
+
+    def wanted(self, now_s: float, size: int, queued_tokens: int) -> int:  # noqa: D102
+        return self.replicas
+
+
+@dataclass
+class Scheduled:
+    """Some in office hours, others else; a little early, as starting takes a while."""
+
+    day: int
+    night: int
+    hours: tuple[float, float] = (7.9, 19.0)
+    period_s: float = 60.0
+
+    def wanted(self, now_s: float, size: int, queued_tokens: int) -> int:  # noqa: D102
+        return self.day if self.hours[0] <= now_s / HOUR_S < self.hours[1] else self.night
+
+
+@dataclass
+class Hpa:
+    """The HorizontalPodAutoscaler of the chart: queued tokens as of the last scrapes, its limits up and down."""
+
+    target_tokens: float
+    least: int
+    most: int
+    scrape_s: float = 30.0
+    down_after_s: float = 300.0
+    period_s: float = 15.0
+    _seen: deque[tuple[float, int, int, int]] = field(default_factory=deque)
+
+    def wanted(self, now_s: float, size: int, queued_tokens: int) -> int:  # noqa: D102
+        read = next((seen[2] for seen in reversed(self._seen) if seen[0] <= now_s - self.scrape_s), 0)
+        ratio = read / (self.target_tokens * size)
+        asked = size if abs(ratio - 1) <= 0.1 else ceil(read / self.target_tokens)
+        self._seen.append((now_s, size, queued_tokens, asked))
+        while self._seen[0][0] < now_s - self.down_after_s:
+            self._seen.popleft()
+        before = {ago_s: next(seen[1] for seen in self._seen if seen[0] >= now_s - ago_s) for ago_s in (30, 60)}
+        if asked > size:
+            asked = min(asked, max(2 * before[30], before[30] + 2))
+        elif asked < size:
+            asked = max(max(seen[3] for seen in self._seen), ceil(before[60] / 2))
+            asked = min(asked, size)
+        return min(max(asked, self.least), self.most)
+
+
+@dataclass
+class RayServe:
+    """Autoscaling of Ray Serve on queued tokens, averaged over `look_back_s`; to 0 only after `idle_s`."""
+
+    target_tokens: float
+    least: int
+    most: int
+    up_after_s: float = 5.0
+    down_after_s: float = 60.0
+    idle_s: float = 300.0
+    look_back_s: float = 30.0
+    period_s: float = 1.0
+    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+    _since: tuple[int, float] = (0, 0.0)
+
+    def wanted(self, now_s: float, size: int, queued_tokens: int) -> int:  # noqa: D102
+        self._seen.append((now_s, queued_tokens))
+        while self._seen[0][0] < now_s - self.look_back_s:
+            self._seen.popleft()
+        mean = sum(tokens for _, tokens in self._seen) / len(self._seen)
+        asked = min(max(ceil(mean / self.target_tokens), self.least), self.most)
+        if size == 0:
+            return max(self.least, 1 if queued_tokens else 0)  # at once: somebody waits
+        asked = max(asked, 1 if size > 1 else 0)  # the last one goes by itself, and later
+        way = (asked > size) - (asked < size)
+        if way != self._since[0]:
+            self._since = (way, now_s)
+        delay_s = self.up_after_s if way > 0 else self.down_after_s if asked else self.idle_s
+        if now_s - self._since[1] < delay_s:
+            return size
+        self._since = (0, now_s)
+        return asked
