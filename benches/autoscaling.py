@@ -2,9 +2,10 @@
 
 Requests are Poisson at a rate that changes over the day. A replica works through its requests one after the other at a
 constant number of tokens per second, which is what packing requests into batches comes to. Behind a Kubernetes service
-a request goes to a random replica and stays there; Ray Serve takes the less loaded of two, and holds back what exceeds
-`room_tokens` per replica until some replica has room. A replica that is started costs from the start, but takes
-requests only `start_s` later (node, image, weights); one that is stopped finishes first. Nothing is refused.
+a request goes to a random replica and stays there; Ray Serve takes the less loaded of two. With `room_tokens` a replica
+takes no more than that, and what exceeds it waits for any that has room. A replica that is started costs from the
+start, but takes requests only `start_s` later (node, image, weights); one that is stopped finishes first. Nothing is
+refused.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import simpy
 
-from benches.autoscaling_policies import Policy
+from benches.autoscaling_policies import Load, Policy
 
 Array = np.ndarray[Any, Any]
 
@@ -56,6 +57,7 @@ class Replica:
     started_s: float
     waiting: deque[tuple[float, int]] = field(default_factory=deque)
     tokens: int = 0
+    computing: int = 0
     ready: bool = False
     stopping: bool = False
     wake: simpy.Event | None = None
@@ -86,7 +88,6 @@ class Cluster:
         self._random = Random(seed)  # noqa: S311 - no secret
         self.replicas: list[Replica] = []
         self.held: deque[tuple[float, int]] = deque()
-        self.held_tokens = 0
         self.latencies_s: list[float] = []
         self.gpu_s = self.busy_s = 0.0
         self.history: list[tuple[float, int]] = []
@@ -96,10 +97,10 @@ class Cluster:
         """Replicas that are there or coming."""
         return sum(not replica.stopping for replica in self.replicas)
 
-    @property
-    def queued_tokens(self) -> int:
-        """Work accepted and not done."""
-        return self.held_tokens + sum(replica.tokens for replica in self.replicas if not replica.stopping)
+    def loads(self) -> list[Load]:
+        """What each replica has to do that takes requests."""
+        ready = (replica for replica in self.replicas if replica.ready and not replica.stopping)
+        return [Load(replica.tokens - replica.computing, replica.computing > 0) for replica in ready]
 
     def scale(self, wanted: int) -> None:
         """Starts replicas, or stops the youngest."""
@@ -117,7 +118,6 @@ class Cluster:
         replica = self._choice()
         if replica is None:
             self.held.append((self.env.now, tokens))
-            self.held_tokens += tokens
         else:
             self._give(replica, (self.env.now, tokens))
 
@@ -138,7 +138,6 @@ class Cluster:
     def _take_held(self, replica: Replica) -> None:
         while self.held and not replica.stopping and replica.tokens < self._room:
             request = self.held.popleft()
-            self.held_tokens -= request[1]
             self._give(replica, request)
 
     def _serve(self, replica: Replica) -> Generator[simpy.Event, Any, None]:
@@ -148,8 +147,10 @@ class Cluster:
             self._take_held(replica)
             if replica.waiting:
                 came_s, tokens = replica.waiting.popleft()
+                replica.computing = tokens
                 yield self.env.timeout(tokens / self._tokens_per_s)
                 replica.tokens -= tokens
+                replica.computing = 0
                 self.busy_s += tokens / self._tokens_per_s
                 self.latencies_s.append(self.env.now - came_s)
             elif replica.stopping:
@@ -174,7 +175,7 @@ def simulate(arrivals: Arrivals, policy: Policy, *, first: int, **cluster_option
 
     def decide() -> Generator[simpy.Event, Any, None]:
         while True:
-            wanted = policy.wanted(env.now, cluster.size, cluster.queued_tokens)
+            wanted = policy.wanted(env.now, cluster.size, cluster.loads(), somebody_waits=bool(cluster.held))
             if wanted != cluster.size:
                 cluster.scale(wanted)
             yield env.timeout(policy.period_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Protocol
@@ -10,13 +11,28 @@ from typing import Protocol
 HOUR_S = 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one replica that takes requests has to do: tokens that wait in it, and whether it computes."""
+
+    waiting_tokens: int
+    is_busy: bool
+
+
 class Policy(Protocol):
     """How many replicas there shall be; asked every `period_s`."""
 
     period_s: float
 
-    def wanted(self, now_s: float, size: int, queued_tokens: int) -> int:
-        """The number, from the time, the number now and the work that waits."""
+    def wanted(self, now_s: float, size: int, loads: Sequence[Load], *, somebody_waits: bool = False) -> int:
+        """The number.
+
+        Args:
+            now_s: the time.
+            size: replicas that are there or coming.
+            loads: of those that are there.
+            somebody_waits: whether requests wait for a first replica.
+        """
 
 
 @dataclass
@@ -26,7 +42,7 @@ class Fixed:
     replicas: int
     period_s: float = 24 * HOUR_S
 
-    def wanted(self, now_s: float, size: int, queued_tokens: int) -> int:  # noqa: D102
+    def wanted(self, now_s: float, size: int, loads: Sequence[Load], *, somebody_waits: bool = False) -> int:  # noqa: D102
         return self.replicas
 
 
@@ -39,7 +55,7 @@ class Scheduled:
     hours: tuple[float, float] = (7.9, 19.0)
     period_s: float = 60.0
 
-    def wanted(self, now_s: float, size: int, queued_tokens: int) -> int:  # noqa: D102
+    def wanted(self, now_s: float, size: int, loads: Sequence[Load], *, somebody_waits: bool = False) -> int:  # noqa: D102
         return self.day if self.hours[0] <= now_s / HOUR_S < self.hours[1] else self.night
 
 
@@ -55,11 +71,11 @@ class Hpa:
     period_s: float = 15.0
     _seen: deque[tuple[float, int, int, int]] = field(default_factory=deque)
 
-    def wanted(self, now_s: float, size: int, queued_tokens: int) -> int:  # noqa: D102
+    def wanted(self, now_s: float, size: int, loads: Sequence[Load], *, somebody_waits: bool = False) -> int:  # noqa: D102
         read = next((seen[2] for seen in reversed(self._seen) if seen[0] <= now_s - self.scrape_s), 0)
         ratio = read / (self.target_tokens * size)
         asked = size if abs(ratio - 1) <= 0.1 else ceil(read / self.target_tokens)
-        self._seen.append((now_s, size, queued_tokens, asked))
+        self._seen.append((now_s, size, sum(load.waiting_tokens for load in loads), asked))
         while self._seen[0][0] < now_s - self.down_after_s:
             self._seen.popleft()
         before = {ago_s: next(seen[1] for seen in self._seen if seen[0] >= now_s - ago_s) for ago_s in (30, 60)}
@@ -73,7 +89,7 @@ class Hpa:
 
 @dataclass
 class RayServe:
-    """Autoscaling of Ray Serve on queued tokens, averaged over `look_back_s`; to 0 only after `idle_s`."""
+    """Autoscaling of `esmkit serve --ray`: each replica says what its load is worth; delays are those of the settings."""
 
     target_tokens: float
     least: int
@@ -81,19 +97,20 @@ class RayServe:
     up_after_s: float = 5.0
     down_after_s: float = 60.0
     idle_s: float = 300.0
-    look_back_s: float = 30.0
+    look_back_s: float = 5.0
     period_s: float = 1.0
-    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+    _seen: deque[tuple[float, float]] = field(default_factory=deque)
     _since: tuple[int, float] = (0, 0.0)
 
-    def wanted(self, now_s: float, size: int, queued_tokens: int) -> int:  # noqa: D102
-        self._seen.append((now_s, queued_tokens))
+    def wanted(self, now_s: float, size: int, loads: Sequence[Load], *, somebody_waits: bool = False) -> int:  # noqa: D102
+        worth = sum(max(load.waiting_tokens / self.target_tokens, load.is_busy) for load in loads)
+        self._seen.append((now_s, worth))
         while self._seen[0][0] < now_s - self.look_back_s:
             self._seen.popleft()
-        mean = sum(tokens for _, tokens in self._seen) / len(self._seen)
-        asked = min(max(ceil(mean / self.target_tokens), self.least), self.most)
+        mean = sum(seen for _, seen in self._seen) / len(self._seen)
         if size == 0:
-            return max(self.least, 1 if queued_tokens else 0)  # at once: somebody waits
+            return max(self.least, int(somebody_waits))  # at once
+        asked = min(max(ceil(mean), self.least, int(somebody_waits)), self.most)
         asked = max(asked, 1 if size > 1 else 0)  # the last one goes by itself, and later
         way = (asked > size) - (asked < size)
         if way != self._since[0]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,18 +70,20 @@ class Run:
 HEAD = ["policy", "start", "p50 (s)", "p95 (s)", "p99 (s)", "above 10 s", "GPU-hours", "of them busy"]
 
 
-Choice = tuple[str, Callable[[], Policy], bool, bool]
+Choice = tuple[str, Callable[[], Policy], dict[str, Any], bool]
 
 
 def policies() -> Iterator[Choice]:
-    """Name, policy, whether it is Ray's way of handing out requests, whether replicas are started in mid-day."""
+    """Name, policy, how requests find a replica, whether replicas are started in mid-day."""
     for replicas in range(1, MOST + 1):
-        yield f"fixed {replicas}", partial(Fixed, replicas), False, False
-    yield "scheduled 1, 3 by day", partial(Scheduled, day=3, night=1), False, True
-    yield f"HPA 1 to {MOST}", partial(Hpa, TARGET_TOKENS, least=1, most=MOST), False, True
-    for least, down_s in ((1, 60), (1, 600), (0, 600)):
-        name = f"Ray Serve {least} to {MOST}, down after {down_s} s"
-        yield name, partial(RayServe, TARGET_TOKENS, least=least, most=MOST, down_after_s=down_s), True, True
+        yield f"fixed {replicas}", partial(Fixed, replicas), {}, False
+    yield "scheduled 1, 3 by day", partial(Scheduled, day=3, night=1), {}, True
+    yield f"HPA 1 to {MOST}", partial(Hpa, TARGET_TOKENS, least=1, most=MOST), {}, True
+    ray = {"chooses": "less"}
+    for least in (1, 0):
+        yield f"Ray Serve {least} to {MOST}", partial(RayServe, TARGET_TOKENS, least=least, most=MOST), ray, True
+    slow = partial(RayServe, TARGET_TOKENS, least=1, most=MOST, down_after_s=600)
+    yield f"Ray Serve 1 to {MOST}, 600 s to leave", slow, ray, True
 
 
 DAYS: dict[str, tuple[Callable[[int], Arrivals], tuple[str, ...]]] = {
@@ -94,11 +97,10 @@ def runs(
     chosen: Iterable[Choice], arrivals: Arrivals, *, tokens_per_s: float, starts_s: Sequence[float]
 ) -> Iterator[Run]:
     """Every policy, once for each time that a start may take."""
-    for name, policy, is_ray, starts in chosen:
-        way = {"chooses": "less", "room_tokens": float(TARGET_TOKENS)} if is_ray else {}
+    for name, policy, way, starts in chosen:
         for start_s in starts_s if starts else (0.0,):
             fresh = policy()
-            first = fresh.wanted(0.0, 1, 0)
+            first = fresh.wanted(0.0, 1, [])
             cluster = simulate(arrivals, fresh, first=first, tokens_per_s=tokens_per_s, start_s=start_s, **way)
             yield Run(name, start_s, cluster, len(arrivals.times_s))
 

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("simpy", reason="the simulation needs simpy")
 
 from benches.autoscaling import Arrivals, Cluster, poisson, simulate
-from benches.autoscaling_policies import Fixed, Hpa, RayServe
+from benches.autoscaling_policies import Fixed, Hpa, Load, RayServe
 from benches.simulate_autoscaling import busy_day, policies, runs
 
 SPEED = 10_000.0
@@ -61,34 +61,32 @@ def test_gpu_hours_of_a_fixed_number_are_that_number() -> None:
     assert cluster.busy_s == pytest.approx(sum(arrivals.tokens) / SPEED, rel=0.001)
 
 
-def asked(policy: Hpa | RayServe, until_s: float, size: int, queued: int) -> list[int]:
-    """What a policy says over time about a queue that stays as it is, when it gets what it asks for."""
-    said = []
-    for step in range(int(until_s / policy.period_s)):
-        size = policy.wanted(step * policy.period_s, size, queued)
-        said.append(size)
-    return said
-
-
 def test_hpa_sees_late_grows_by_its_limit_and_shrinks_after_its_window() -> None:
-    policy = Hpa(1000, least=1, most=10)
-    up = asked(policy, 150, 1, 8000)
+    policy, size, up = Hpa(1000, least=1, most=10), 1, []
+    for step in range(10):
+        size = policy.wanted(15 * step, size, [Load(8000, is_busy=True)])
+        up.append(size)
     assert up[:2] == [1, 1]  # nothing was scraped yet
     assert (up[2], up[-1]) == (3, 8)
-    down = [policy.wanted(150 + 15 * step, 8, 0) for step in range(40)]
+    down = [policy.wanted(150 + 15 * step, 8, [Load(0, is_busy=False)] * 8) for step in range(40)]
     assert down[:20] == [8] * 20
     assert down[-1] == 4  # at most half a minute
 
 
 def test_ray_serve_starts_for_the_first_request_and_lets_the_last_replica_go_last() -> None:
-    policy = RayServe(1000, least=0, most=4, down_after_s=60, idle_s=300)
-    assert policy.wanted(0, 0, 1) == 1
+    policy = RayServe(1000, least=0, most=4)
+    assert policy.wanted(0, 0, [], somebody_waits=True) == 1
     size, said = 3, []
     for second in range(1, 600):
-        size = policy.wanted(second, size, 0)
+        size = policy.wanted(second, size, [Load(0, is_busy=False)] * size)
         said.append(size)
     assert [said.count(number) for number in (3, 1)] == pytest.approx([60, 300], abs=2)
     assert said[-1] == 0
+
+
+def test_ray_serve_keeps_replicas_that_keep_the_queue_short() -> None:
+    policy = RayServe(1000, least=1, most=4)
+    assert {policy.wanted(second, 3, [Load(0, is_busy=True)] * 3) for second in range(300)} == {3}
 
 
 def test_a_replica_that_is_stopped_answers_what_it_took() -> None:
