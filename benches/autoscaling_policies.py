@@ -89,7 +89,7 @@ class Hpa:
 
 @dataclass
 class RayServe:
-    """Autoscaling of `esmkit serve --ray`: each replica says what its load is worth; delays are those of the settings."""
+    """Autoscaling of `esmkit serve --ray`: each replica says what its load is worth; the delays of the settings."""
 
     target_tokens: float
     least: int
