@@ -118,10 +118,10 @@ async def _near(options: ServiceOptions) -> AsyncIterator[Service]:
     """The whole server without a socket: no keys, nothing kept, models loaded when they are needed."""
     demand_module("fastapi", reason="a server in this process needs fastapi", extra="server")
     from esmkit.agent.service import Service
-    from esmkit.cli.serve import serving_queue
     from esmkit.config import Settings
     from esmkit.server import logs
     from esmkit.server.app import create_app
+    from esmkit.server.queues import serving_queue
     from esmkit.server.settings import ServerSettings
     from esmkit.store import Store
 

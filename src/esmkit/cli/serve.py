@@ -17,11 +17,6 @@ import typer
 from esmkit.cli.database import open_store
 from esmkit.server.settings import GROUPS, ServerSettings
 
-if typing.TYPE_CHECKING:
-    from esmkit.config import Settings
-    from esmkit.engine.queue import ServingQueue
-    from esmkit.errors import EsmkitError
-
 _OPTION_NAMES = {
     "models": ("--model", "-m"),
     "predictors": ("--predictor",),
@@ -96,9 +91,14 @@ def _run(settings: ServerSettings) -> int:
     from esmkit.server import logs, tracing
     from esmkit.server.app import create_app
     from esmkit.server.process import ServerProcess
+    from esmkit.server.queues import serving_queue
     from esmkit.web import add_to
 
     logs.configure(settings.log_level)
+    if settings.ray is not None:
+        from esmkit.cli.serve_ray import run
+
+        return run(settings)
     traces = tracing.provider(os.environ)
     home = Settings.from_env(os.environ)
     with open_store(settings) as store:
@@ -113,34 +113,6 @@ def _run(settings: ServerSettings) -> int:
     if server.failure is not None:
         raise server.failure
     return 0
-
-
-def serving_queue(settings: ServerSettings, home: Settings, *, on_fatal: Callable[[EsmkitError], None]) -> ServingQueue:
-    """The queue of the models that a server answers for, not started; `home` says where weights are."""
-    from esmkit.engine.queue import ModelSpec, ServingQueue
-
-    specs = [
-        ModelSpec(
-            name=name,
-            dtype=settings.dtype,
-            device=settings.device,
-            attention=settings.attention,
-            batch_tokens=settings.batch_tokens,
-            threads=settings.threads,
-            max_length=settings.max_residues,
-        )
-        for name in settings.models
-    ]
-    return ServingQueue(
-        specs,
-        memory_budget_bytes=settings.memory_budget_bytes,
-        max_queued_tokens=settings.max_queued_tokens,
-        restarts=settings.restarts,
-        settings=home,
-        warm=() if settings.lazy else settings.models,
-        cache_bytes=settings.cache_bytes,
-        on_fatal=on_fatal,
-    )
 
 
 def _command() -> Callable[..., int]:

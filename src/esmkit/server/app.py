@@ -77,6 +77,7 @@ def create_app(
     catalog = Catalog(served_model(name, queue.info(name)) for name in settings.models)
     limiter = Limiter(settings)
     memory = RequestMemory(max_answer_bytes=settings.max_answer_bytes, max_answers_bytes=settings.max_answers_bytes)
+    metrics = Metrics(queue, limiter)
     server = Services(
         settings=settings,
         queue=queue,
@@ -84,7 +85,8 @@ def create_app(
         catalog=catalog,
         limiter=limiter,
         memory=memory,
-        metrics=Metrics(queue, limiter),
+        metrics=metrics,
+        scrape=metrics.text,
         ledger=Ledger(store),
         status=Status(queue, store, catalog),
         resources=actions.resources(settings),

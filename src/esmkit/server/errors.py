@@ -121,6 +121,12 @@ class DrainingError(CapacityError):
         super().__init__("the server is shutting down; send the request again in a few seconds")
 
 
+class UnavailableError(OverloadedError):
+    """Nothing that could answer is running now; it is being started."""
+
+    code = "capacity.unavailable"
+
+
 # code of the error -> (HTTP status, BioLM code); an error that is not listed is looked up by its base class.
 TABLE: Mapping[str, tuple[int, str]] = {
     "user.error": (400, "user.validation"),
@@ -143,6 +149,7 @@ TABLE: Mapping[str, tuple[int, str]] = {
     "capacity.rate_limited": (429, "rate_limited"),
     "capacity.quota_exceeded": (429, "quota_exceeded"),
     "capacity.draining": (503, "system.error"),
+    "capacity.unavailable": (503, "system.error"),
     "capacity.deadline_exceeded": (504, "system.error"),
     "capacity.device_memory": (413, "system.model_execution"),
     "internal.model_execution": (500, "system.model_execution"),

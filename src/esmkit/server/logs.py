@@ -6,14 +6,21 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 ACCESS = logging.getLogger("esmkit.access")
 SERVER = logging.getLogger("esmkit.server")
+
+
+class OnStart(Protocol):
+    """To be called when the model begins with a request."""
+
+    def __call__(self, ago_s: float = 0.0) -> None:
+        """Notes that it began `ago_s` seconds ago: a queue in another process tells only afterwards."""
 
 
 @dataclass(slots=True)
@@ -59,11 +66,11 @@ class Trace:
         ACCESS.log(logging.DEBUG if quiet else logging.INFO, "request", extra={"fields": known})
 
     @contextmanager
-    def computing(self) -> Iterator[Callable[[], None]]:
+    def computing(self) -> Iterator[OnStart]:
         """Times the queue and the model; what it gives is to be called when the model begins."""
         asked_s, begun_s = time.perf_counter(), list[float]()
         try:
-            yield lambda: begun_s.append(time.perf_counter())
+            yield lambda ago_s=0.0: begun_s.append(time.perf_counter() - ago_s)
         finally:
             done_s = time.perf_counter()
             start_s = begun_s[0] if begun_s else done_s

@@ -20,11 +20,11 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300
 
 
 class Metrics:
-    """The metrics of one server, in a registry of its own."""
+    """The metrics of one server process, in registries of their own: of its requests, and of the queue."""
 
     def __init__(self, queue: Queue, limiter: Limiter) -> None:
-        self.registry = CollectorRegistry()
-        self.registry.register(_QueueMetrics(queue))
+        self.registry, self.queue = CollectorRegistry(), CollectorRegistry()
+        self.queue.register(_QueueMetrics(queue))
         self.in_flight = Gauge("esmkit_http_requests_in_flight", "Requests being answered.", registry=self.registry)
         shared = "Whether rates are counted where limits_storage_url says; 0 while that cannot be reached."
         Gauge("esmkit_limits_shared", shared, registry=self.registry).set_function(lambda: limiter.is_shared)
@@ -51,9 +51,9 @@ class Metrics:
             if trace.status == 200:
                 self._residues.labels(trace.model, trace.action).inc(trace.residues or 0)
 
-    def text(self) -> bytes:
+    async def text(self) -> bytes:
         """Everything in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return generate_latest(self.queue) + generate_latest(self.registry)
 
 
 _Gauge, _Count = GaugeMetricFamily, CounterMetricFamily

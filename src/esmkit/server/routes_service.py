@@ -75,7 +75,7 @@ async def metrics(request: Request) -> Response:
     """Needs an admin key where keys are on, unless the server was started with metrics_open."""
     server = services(request)
     await _check_scraper(request, server)
-    return Response(server.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(await server.scrape(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _check_scraper(request: Request, server: Services) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from esmkit.server.actions import Resources
     from esmkit.server.catalog import Catalog
     from esmkit.server.limits import Limiter, RequestMemory
+    from esmkit.server.logs import OnStart
     from esmkit.server.metrics import Metrics
     from esmkit.server.status import Status
     from esmkit.server.usage import Ledger
@@ -44,7 +45,7 @@ class Queue(Protocol):
         length: LengthPolicy | None = None,
         priority: Literal["interactive", "bulk"] = "interactive",
         deadline_s: float | None = None,
-        on_start: Callable[[], None] | None = None,
+        on_start: OnStart | None = None,
         is_probe: bool = False,
     ) -> list[Result | Failure]: ...
     def info(self, model: str) -> ModelInfo: ...  # noqa: D102
@@ -54,7 +55,13 @@ class Queue(Protocol):
 
 @dataclass(slots=True)
 class Services:
-    """The parts of one server; `draining` is True from SIGTERM on, `workers` carry out esmkit's own actions."""
+    """The parts of one server.
+
+    Attributes:
+        scrape: the text of /metrics: of this process, or of all that serve together.
+        workers: carry out esmkit's own actions.
+        draining: True from SIGTERM on.
+    """
 
     settings: ServerSettings
     queue: Queue
@@ -63,6 +70,7 @@ class Services:
     limiter: Limiter
     memory: RequestMemory
     metrics: Metrics
+    scrape: Callable[[], Awaitable[bytes]]
     ledger: Ledger
     status: Status
     resources: Resources

@@ -20,6 +20,7 @@ GROUPS = {
     "auth": "Keys and limits",
     "probe_interval_s": "Seen from outside",
     "chat_model": "Agents",
+    "ray": "Several machines",
 }
 """Titles of groups of settings, by the first setting of each."""
 
@@ -128,6 +129,32 @@ class ServerSettings:
     chat_answer_timeout_s: float = _setting(600.0, "How long one answer of the chat may take.", least=1)
     chat_conversations: int = _setting(1000, "Conversations in memory; the longest unused leave.", least=1)
     chat_expiry_s: float = _setting(3600.0, "A conversation unused for so long is forgotten.", least=1)
+
+    ray: str | None = _setting(
+        None, "Serve on Ray: local starts one here, auto takes the one that runs here, HOST:PORT is its head."
+    )
+    ray_ingress: int = _setting(1, "Copies of the HTTP application.", least=1)
+    ray_replicas: tuple[str, ...] = _setting(
+        ("1-1",), "Least and most replicas of a model: MIN-MAX for all, MODEL=MIN-MAX for one; MIN may be 0."
+    )
+    ray_shared: tuple[str, ...] = _setting(
+        (), "Models that take turns in the same replicas, which ray_replicas calls shared."
+    )
+    ray_shared_models: int = _setting(
+        2, "Models in one shared replica at a time; the least recently used leaves.", least=1
+    )
+    ray_cpus: tuple[str, ...] = _setting(("1",), "CPUs that Ray keeps for a replica: N for all, MODEL=N for one.")
+    ray_gpus: tuple[str, ...] = _setting(
+        ("0",), "GPUs that Ray keeps for a replica, or a fraction of one: N for all, MODEL=N for one."
+    )
+    ray_surge: bool = _setting(True, "An update starts a new replica before an old one stops; Ray needs room for both.")
+    ray_target_tokens: int = _setting(65_536, "Queued tokens for which there shall be one replica.", least=1)
+    ray_upscale_s: float = _setting(5.0, "Replicas are added when so long more are wanted.", least=0)
+    ray_downscale_s: float = _setting(60.0, "Replicas are taken away when so long fewer are wanted.", least=0)
+    ray_idle_s: float = _setting(300.0, "The last replica goes when it was idle for so long, where MIN is 0.", least=0)
+    ray_cold_start_s: float = _setting(
+        300.0, "How long a request waits for a model without replica; then it gets 503 with Retry-After.", least=0
+    )
 
     @classmethod
     def resolve(
