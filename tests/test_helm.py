@@ -100,7 +100,7 @@ def test_the_schema_refuses_what_cannot_be_meant(values: dict[str, Any]) -> None
 
 def test_every_setting_that_the_chart_names_exists() -> None:
     variables = {each.removesuffix("_FILE").lower() for each in re.findall(r"\bESMKIT_([A-Z_]+[A-Z])", TEMPLATES)}
-    named = set(variables) - {"config", "offline"} | set(VALUES["config"])
+    named = set(variables) - {"config", "offline", "home"} | set(VALUES["config"])
     for name in VARIANTS:
         values = variant(name)
         named |= set(values.get("config", {})) | set(values.get("secrets", {}).get("settings", {}))
