@@ -1,6 +1,6 @@
 """`python -m benches.serve_scaling OUT`: replicas of `esmkit serve --ray` under a scripted load, from none to none.
 
-Writes OUT.csv with one line per half second, OUT.json with what was asked and answered, and OUT.svg with both.
+Writes OUT.csv with one line per half second, OUT.json with what was asked and answered, and OUT.png with both.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import httpx
 
 from benches.proteins import proteins, representative
 
-SCRIPT = ((0, 5), (2, 25), (24, 100), (2, 30), (0, 40))
+SCRIPT = ((0, 5), (2, 25), (24, 90), (2, 30), (0, 40))
 """Clients, and for how many seconds; each sends its next request when the last one is answered."""
 SAMPLE_S = 0.5
 ITEMS = 8
@@ -33,7 +33,7 @@ START_S = 120
 SETTINGS = {
     "ray": "local",
     "ray-replicas": "0-4",
-    "ray-cpus": "0.5",
+    "ray-cpus": "0.25",
     "ray-target-tokens": "4096",
     "ray-upscale-s": "2",
     "ray-downscale-s": "10",
@@ -189,14 +189,13 @@ def _write(out: Path, record: Record, summary: dict[str, Any]) -> None:
         writer.writeheader()
         writer.writerows(rows)
     out.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    _draw(out.with_suffix(".svg"), record, summary)
+    _draw(out.with_suffix(".png"), record, summary)
 
 
 def _draw(path: Path, record: Record, summary: dict[str, Any]) -> None:
     import matplotlib as mpl
 
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "esmkit"
+    mpl.use("agg")
     from matplotlib import pyplot as plt
 
     samples = record.samples
@@ -210,7 +209,7 @@ def _draw(path: Path, record: Record, summary: dict[str, Any]) -> None:
     clients.set_ylim(0, 1.2 * max(sample.clients for sample in samples))
     load.set_ylim(0, None)
     lines = [*load.get_legend_handles_labels()[0], *clients.get_legend_handles_labels()[0]]
-    load.legend(lines, ["queued tokens", "clients"], loc="upper left", frameon=False)
+    load.legend(lines, ["queued tokens", "clients"], loc="upper right", frameon=False)
     replicas.step(at_s, [sample.replicas for sample in samples], where="post", color="#08519c", linewidth=2)
     replicas.set_ylabel("replicas ready")
     replicas.set_ylim(0, None)
@@ -220,8 +219,7 @@ def _draw(path: Path, record: Record, summary: dict[str, Any]) -> None:
     latency.set_xlabel("seconds")
     failed = summary["failed"]
     load.set_title(f"{summary['answered']} requests answered, {failed} failed", loc="left")
-    figure.savefig(path, metadata={"Date": None})
-    figure.savefig(path.with_suffix(".png"), dpi=110)
+    figure.savefig(path, dpi=90)
 
 
 if __name__ == "__main__":

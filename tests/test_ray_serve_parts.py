@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import shutil
 import subprocess
 import sys
 import warnings
 from collections.abc import Awaitable, Callable, Generator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from esmkit.config import Settings
 from esmkit.engine.queue import ModelInfo, ModelStats
 from esmkit.errors import DeadlineExceededError, InvalidConfigError, ModelExecutionError, OverloadedError
+from esmkit.models.locate import EMBEDDED
 from esmkit.outputs import OutputOptions
 from esmkit.server.errors import UnavailableError, answer_for
 from esmkit.server.settings import ServerSettings
@@ -341,3 +344,15 @@ def test_what_the_least_replicas_take_is_known_before_they_are_started() -> None
     assert least_resources(dataclasses.replace(settings, ray_replicas=("0-4",)), home) == {"CPU": 1.0, "GPU": 0.0}
     shared = dataclasses.replace(settings, ray_shared=("esm2-mini",), ray_replicas=("shared=1-1",))
     assert least_resources(shared, home) == {"CPU": 2.5, "GPU": 0.25}
+
+
+def test_paths_and_store_are_those_of_who_gives_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(EMBEDDED, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ESMKIT_HOME", str(tmp_path / "home"))
+    settings = ServerSettings(models=("mine",), predictors=("fitted",), ray_replicas=("mine=0-3",))
+    app = application(settings, Settings.from_env({"ESMKIT_OFFLINE": "1"}))
+    sent, _, handles, *_ = app._bound_deployment.init_args
+    assert (sent.database_url, sent.predictors) == (f"sqlite:///{tmp_path}/home/esmkit.db", (f"{tmp_path}/fitted",))
+    (model,) = handles.values()
+    assert [spec.name for spec in model._bound_deployment.init_args[0].specs.values()] == [str(tmp_path / "mine")]

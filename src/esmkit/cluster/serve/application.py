@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ray import serve
@@ -18,8 +20,10 @@ from esmkit.cluster.serve.sizes import INGRESS, SHARED, Size, sizes
 from esmkit.config import Settings
 from esmkit.engine.queue import ModelInfo, ModelSpec
 from esmkit.errors import InvalidConfigError
+from esmkit.models.locate import find
 from esmkit.server.queues import model_specs, serving_queue
 from esmkit.server.settings import ServerSettings
+from esmkit.store import database_url
 
 AT_ONCE = 1000
 """Requests in one replica at a time; what is there waits in its queue, by priority, and is bounded in tokens."""
@@ -46,7 +50,7 @@ def application(settings: ServerSettings, home: Settings, *, extend: Extend | No
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*metrics_interval_s", DeprecationWarning)
-        return _bound(settings, home, extend)
+        return _bound(_settled(settings), home, extend)
 
 
 def _bound(settings: ServerSettings, home: Settings, extend: Extend | None) -> serve.Application:
@@ -57,7 +61,8 @@ def _bound(settings: ServerSettings, home: Settings, extend: Extend | None) -> s
     shared = _shared(settings, names)
     as_board = serve.deployment(name="board", ray_actor_options={"num_cpus": 0}, max_ongoing_requests=AT_ONCE)
     board = as_board(Board).bind()
-    specs = {info.slug: spec for info, spec in zip(infos.values(), model_specs(settings), strict=True)}
+    placed = [_placed(spec, home) for spec in model_specs(settings)]
+    specs = {info.slug: spec for info, spec in zip(infos.values(), placed, strict=True)}
     handles: dict[str, Any] = {
         slug: _model(slug, {slug: spec}, bounds[slug], ModelReplica, settings, home, board)
         for slug, spec in specs.items()
@@ -70,6 +75,23 @@ def _bound(settings: ServerSettings, home: Settings, extend: Extend | None) -> s
         handles |= dict.fromkeys(shared, together)
     lasting = frozenset(slug for slug in specs if slug not in shared and bounds[slug].least)
     return _ingress(settings, bounds[INGRESS]).bind(settings, infos, handles, shared, lasting, board, extend)
+
+
+def _settled(settings: ServerSettings) -> ServerSettings:
+    """Store and folders are those of whoever gives the order, not of the place where Ray was started."""
+    url = settings.database_url or database_url(os.environ).render_as_string(hide_password=False)
+    predictors, indexes = (tuple(map(_absolute, folders)) for folders in (settings.predictors, settings.indexes))
+    return replace(settings, database_url=url, predictors=predictors, indexes=indexes)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().resolve())
+
+
+def _placed(spec: ModelSpec, home: Settings) -> ModelSpec:
+    """A model that is a path here has the same path on every machine."""
+    path = _absolute(spec.name)
+    return replace(spec, name=path) if find(spec.name, home).origin == path else spec
 
 
 def least_resources(settings: ServerSettings, home: Settings) -> dict[str, float]:

@@ -41,7 +41,7 @@ class Board:
             is_here = now_s - kept.at_s < STALE_S
             for slug, model in kept.report.models.items():
                 stats.setdefault(slug, []).append((model.stats, is_here))
-                if is_here:
+                if is_here and model.info is not None:
                     infos.setdefault(slug, []).append(model.info)
         return View(infos, {slug: total(each) for slug, each in stats.items()})
 

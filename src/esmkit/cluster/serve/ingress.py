@@ -16,7 +16,7 @@ from esmkit.engine.queue import ModelInfo
 from esmkit.server import logs, tracing
 from esmkit.server.app import create_app
 from esmkit.server.settings import ServerSettings
-from esmkit.store import Store, database_url
+from esmkit.store import Store
 
 Extend = Callable[[FastAPI], object]
 """Adds routes to the application, such as those of the web app."""
@@ -60,7 +60,8 @@ class Ingress:
             max_queued_tokens=settings.max_queued_tokens,
             cold_start_s=settings.ray_cold_start_s,
         )
-        self._store = Store.open(settings.database_url or database_url(os.environ))
+        assert settings.database_url is not None  # see `application`
+        self._store = Store.open(settings.database_url)
         app = create_app(settings, self._queue, self._store, tracer_provider=tracing.provider(os.environ))
         services = app.state.services
         services.scrape = WholeMetrics(self._queue, services.metrics).text

@@ -51,9 +51,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """One model in one replica."""
+    """One model in one replica; without `info` it was there, and another one has taken its place."""
 
-    info: ModelInfo
+    info: ModelInfo | None
     stats: ModelStats
 
 

@@ -167,7 +167,8 @@ class ModelReplica:
         self._failure = error
 
     def _own_report(self) -> ReplicaReport:
-        return ReplicaReport(self._name, {slug: each.report() for slug, each in self._residents.items()})
+        past = {slug: ModelReport(None, stats) for slug, stats in self._past.items()}
+        return ReplicaReport(self._name, past | {slug: each.report() for slug, each in self._residents.items()})
 
     async def _report(self) -> None:
         while True:
