@@ -106,7 +106,7 @@ class RecordCost:
     Example:
         >>> cost = RecordCost(width=320, plain=True, masked=False, limit=2048)
         >>> cost(100), cost(510), cost(2046)
-        (92, 510, 3338)
+        (83, 510, 3338)
     """
 
     width: int

@@ -6,13 +6,29 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from esmkit.errors import InvalidConfigError
 from esmkit.sinks.files import shard_number, write_whole
 
 VERSION = 1
 _VERSION_KEY = "esmkit_run"
+
+
+class Passed(Protocol):
+    """Input of a shard that was read."""
+
+    @property
+    def first(self) -> int:
+        """Index of its first record."""
+
+    @property
+    def records(self) -> int:
+        """How many."""
+
+    @property
+    def input_sha256(self) -> str:
+        """Digest of their ids and sequences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +52,10 @@ class FinishedShard:
     residues: int
     failures: int
     input_sha256: str
+
+    def is_of(self, passed: Passed) -> bool:
+        """Whether it was made from these records, at the same place of the input."""
+        return (self.first, self.input_sha256) == (passed.first, passed.input_sha256)
 
 
 @dataclass(slots=True)

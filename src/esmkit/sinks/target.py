@@ -25,7 +25,7 @@ from esmkit.sinks.files import (
     temporary,
 )
 from esmkit.sinks.format import FloatType, Format, Layout, choose_format
-from esmkit.sinks.manifest import FinishedShard, Manifest, run_identity
+from esmkit.sinks.manifest import FinishedShard, Manifest, Passed, run_identity
 from esmkit.sinks.place import Place
 from esmkit.sinks.shard import Intake, Shard, Shards, ShardSize, intakes
 from esmkit.types import Column, Failure, Record
@@ -173,6 +173,11 @@ class Target:
             self._place.leave(self._lock)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether an earlier run reached the end of its input."""
+        return self._manifest.complete
+
+    @property
     def summary(self) -> Summary:
         """The counts at this moment; during `pending`, those of shards not yet reached are in it too."""
         counts = self._manifest.counts()
@@ -220,6 +225,11 @@ class Target:
         self._manifest.complete = False
         self._manifest.write(self._place.manifest)
 
+    @property
+    def finished(self) -> dict[int, FinishedShard]:
+        """What the manifest says, whatever is left of it."""
+        return dict(self._manifest.shards)
+
     def intact(self) -> dict[int, FinishedShard]:
         """The shards that need not be computed again, as long as their input is the same."""
         return {number: shard for number, shard in self._manifest.shards.items() if self.is_intact(number)}
@@ -235,13 +245,13 @@ class Target:
         failed = bisect_left(self._failed, shard.first + shard.records) - bisect_left(self._failed, shard.first)
         return failed == shard.failures and path.is_file() and sha256_of(path) == shard.sha256
 
-    def is_resumed(self, number: int, intake: Intake) -> bool:
+    def is_resumed(self, number: int, intake: Passed) -> bool:
         """Counts an intact shard whose input is the same.
 
         Raises:
             InvalidInputError: its input has changed, and is not to be overwritten.
         """
-        if intake.input_sha256 == self._manifest.shards[number].input_sha256:
+        if self._manifest.shards[number].is_of(intake):
             self._resumed += 1
             return True
         self._forget(number, f"records {intake.first} to {intake.first + intake.records - 1} changed")
