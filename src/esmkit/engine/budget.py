@@ -115,6 +115,7 @@ class RecordCost:
     limit: int
 
     def __call__(self, length: int) -> int:
+        """What a record of so many residues costs."""
         rows = self.plain + self.masked * length
         row_tokens = min(length, self.limit) + 2
         return max(1, round(length * rows * (6 * self.width + row_tokens) / (6 * self.width + _USUAL_TOKENS)))
