@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,7 +16,7 @@ _CLIENT = "ray://"
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray would report to its makers; esmkit opens no connection that nobody asked for
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # workers without GPU leave CUDA_VISIBLE_DEVICES alone; else it warns
-    "RAY_DEDUP_LOGS": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its C++ side writes to our stderr whatever logging says
 }
 
 
@@ -77,16 +78,17 @@ def connect(
         )
     starts = address == LOCAL
     try:
-        ray.init(
-            address,
-            namespace=namespace,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            num_cpus=(num_cpus or _usable_cpus()) if starts else None,
-            num_gpus=num_gpus if starts else None,
-            object_store_memory=object_store_bytes if starts else None,
-            include_dashboard=False if starts else None,
-        )
+        with _without_stderr():
+            ray.init(
+                address,
+                namespace=namespace,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                num_cpus=(num_cpus or _usable_cpus()) if starts else None,
+                num_gpus=num_gpus if starts else None,
+                object_store_memory=object_store_bytes if starts else None,
+                include_dashboard=False if starts else None,
+            )
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise ClusterError(
             f"no Ray cluster answers at {address!r} ({str(error).splitlines()[0]}); start one with 'ray start --head', "
@@ -96,6 +98,20 @@ def connect(
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Ray's C++ side announces the level of its logs on file descriptor 2; what goes wrong comes as an exception."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _usable_cpus() -> int:

@@ -139,7 +139,7 @@ class _Run:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         actor: Any = ray.remote(Tally)
         tally = actor.options(num_cpus=0, scheduling_strategy=here).remote()
-        with _watched(tally, self.observer), closing(_values(self._dataset(tally, here))) as values:
+        with _watched(tally, self.observer), closing(_values(self._dataset(tally))) as values:
             for value in values:
                 self._take(value)
                 if self._is_decided():
@@ -147,7 +147,7 @@ class _Run:
         self.observer.progressed(ray.get(tally.total.remote()))
         self._conclude()
 
-    def _dataset(self, tally: Any, here: Any) -> Dataset:
+    def _dataset(self, tally: Any) -> Dataset:
         target, request, pool = self.place.target, self.request, self.pool
         reader = Reader(request.records, target.shards.size, self.place.finished, target.is_complete, target.overwrite)
         gpus = pool.gpu_share(self.description.parameters)
@@ -157,7 +157,7 @@ class _Run:
                 Pieces(reader),
                 override_num_blocks=1,
                 num_cpus=0,
-                ray_remote_args={"scheduling_strategy": here} if request.is_here else None,
+                resources={f"node:{ray.util.get_node_ip_address()}": 0.001} if request.is_here else None,
             )
             outcomes: Dataset = pieces.map_batches(
                 ShardWorker,
