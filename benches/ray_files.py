@@ -17,7 +17,7 @@ import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -32,7 +32,7 @@ SHORT, LONG = 20_000, 120_000
 SHARD_RESIDUES = 20_000
 COUNT, COUNT_SHARD_RESIDUES = 20_000, 200_000
 QUICK_SHARE = 0.1
-WORKER = "ray::MapWorker(MapBatches(ShardWorker))"
+WORKER = b"ray::MapWorker(MapBatches(ShardWorker))"
 PARTS = {"overhead": "_overhead", "lost": "_lost"}
 
 
@@ -156,7 +156,7 @@ def _kill_a_worker(out: Path, process: subprocess.Popen[str]) -> dict[str, int]:
     manifest = out / "_manifest.json"
     while process.poll() is None:
         finished = len(json.loads(manifest.read_text())["shards"]) if manifest.exists() else 0
-        pids = [pid for pid, title in _titles() if title.startswith(WORKER)]
+        pids = [pid for pid in _descendants(os.getpid()) if _title(pid).startswith(WORKER)]
         if finished and pids:
             os.kill(pids[0], signal.SIGKILL)
             return {"pid": pids[0], "shards_finished": finished}
@@ -164,12 +164,19 @@ def _kill_a_worker(out: Path, process: subprocess.Popen[str]) -> dict[str, int]:
     raise SystemExit("bench: the run ended before a worker could be killed")
 
 
-def _titles() -> Iterator[tuple[int, str]]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            yield int(path.parent.name), path.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-        except OSError:
-            continue
+def _descendants(pid: int) -> Iterator[int]:
+    """Processes that a process started, and those that they started; one may end meanwhile."""
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield int(child)
+                yield from _descendants(int(child))
+
+
+def _title(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def _sha256(path: Path) -> str:

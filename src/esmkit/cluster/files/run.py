@@ -157,7 +157,7 @@ class _Run:
                 Pieces(reader),
                 override_num_blocks=1,
                 num_cpus=0,
-                resources={f"node:{ray.util.get_node_ip_address()}": 0.001} if request.is_here else None,
+                resources={_this_machine(): 0.001} if request.is_here else None,
             )
             outcomes: Dataset = pieces.map_batches(
                 ShardWorker,
@@ -209,6 +209,11 @@ class _Run:
             target.expect(self.end.number, self.end.conflict.first)
             target.is_resumed(self.end.number, self.end.conflict)
         target.end(self.end.number)
+
+
+def _this_machine() -> str:
+    """The resource that only this machine has."""
+    return f"node:{ray.util.get_node_ip_address()}"  # type: ignore[no-untyped-call]
 
 
 def _values(dataset: Dataset) -> Generator[Outcome | End]:
