@@ -28,7 +28,7 @@ from benches.proteins import many, proteins, write_fasta
 from benches.results import say
 from esmkit.inputs import open_records
 
-SHORT, LONG = 20_000, 120_000
+SHORT, LONG = 10_000, 100_000
 SHARD_RESIDUES = 20_000
 COUNT, COUNT_SHARD_RESIDUES = 20_000, 200_000
 QUICK_SHARE = 0.1

@@ -61,7 +61,9 @@ def embed(source: Path | str, out: Path | str, *options: str) -> subprocess.Comp
 
 @contextlib.contextmanager
 def started(source: Path, out: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """A run on its way."""
+    """A run on its way, which Ctrl-C reaches also where a shell put the tests in its background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         command(source, out, *options), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
