@@ -119,7 +119,7 @@ class Remote:
         """Copies a file from there, if there is one."""
         system, root = filesystem_of(self.url)
         if self.has(name):
-            with system.open_input_stream(f"{root}/{name}") as source, (folder / name).open("wb") as copy:
+            with system.open_input_stream(f"{root}/{name}", compression=None) as source, (folder / name).open("wb") as copy:
                 shutil.copyfileobj(source, copy, 2**20)
 
     def delete(self, name: str) -> None:
@@ -130,5 +130,5 @@ class Remote:
 
 
 def _copy(path: Path, system: FileSystem, name: str) -> None:
-    with path.open("rb") as source, system.open_output_stream(name) as copy:
+    with path.open("rb") as source, system.open_output_stream(name, compression=None) as copy:
         shutil.copyfileobj(source, copy, 2**20)
