@@ -167,6 +167,16 @@ def test_url_is_one_writers_at_a_time(tmp_path: Path) -> None:
     assert not remote.has(LOCK)
 
 
+def test_uploaded_file_is_the_same_file_whatever_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a.gz").write_bytes(b"no gzip")
+    remote = Remote(f"file://{tmp_path / 'run'}")
+    remote.upload(tmp_path / "a.gz")
+    assert (tmp_path / "run" / "a.gz").read_bytes() == b"no gzip"
+    remote.download("a.gz", tmp_path)
+    assert (tmp_path / "a.gz").read_bytes() == b"no gzip"
+    assert remote.names() == {"a.gz"}
+
+
 def test_lock_of_a_dead_writer_ends(tmp_path: Path) -> None:
     remote = Remote(f"file://{tmp_path / 'run'}")
     (tmp_path / "run").mkdir()

@@ -119,7 +119,8 @@ class Remote:
         """Copies a file from there, if there is one."""
         system, root = filesystem_of(self.url)
         if self.has(name):
-            with system.open_input_stream(f"{root}/{name}", compression=None) as source, (folder / name).open("wb") as copy:
+            stored = system.open_input_stream(f"{root}/{name}", compression=None)
+            with stored as source, (folder / name).open("wb") as copy:
                 shutil.copyfileobj(source, copy, 2**20)
 
     def delete(self, name: str) -> None:
