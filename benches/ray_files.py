@@ -1,8 +1,7 @@
 """`scripts/bench ray_files`: `esmkit embed --ray` beside `esmkit embed`, and a run on several workers that loses one.
 
-The overhead is that of a residue: every command is timed on a short and on a long input, and the difference of the two
-is divided by the difference of their residues. What is left over is what starting takes. Both have the same threads:
-`esmkit embed --threads T`, and one worker of T threads.
+The overhead is that of a residue: how long a shard takes after another, with one worker of T threads beside
+`esmkit embed --threads T`, in turn. Loading and starting are apart: they do not grow with the input.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ from benches.proteins import many, proteins, write_fasta
 from benches.results import say
 from esmkit.inputs import open_records
 
-SHORT, LONG = 10_000, 100_000
-SHARD_RESIDUES = 20_000
+RESIDUES, SHARDS = 150_000, 15
 COUNT, COUNT_SHARD_RESIDUES = 20_000, 200_000
 QUICK_SHARE = 0.1
 WORKER = b"ray::MapWorker(MapBatches(ShardWorker))"
@@ -43,43 +41,43 @@ def measure(arguments: Namespace) -> dict[str, Any]:
 
 
 def _overhead(arguments: Namespace, scratch: Path) -> dict[str, Any]:
-    share = QUICK_SHARE if arguments.quick else 1
-    inputs = {
-        size: write_fasta(many(proteins(), int(size * share)), scratch / f"{size}.fasta") for size in (SHORT, LONG)
-    }
-    residues = {size: sum(len(record.sequence) for record in open_records(path)) for size, path in inputs.items()}
-    ways = {"esmkit embed": [], "esmkit embed --ray": ["--ray", "local", "--ray-workers", "1"]}
-    seconds: dict[str, dict[int, list[float]]] = {way: {size: [] for size in inputs} for way in ways}
+    residues = int(RESIDUES * (QUICK_SHARE if arguments.quick else 1))
+    source = write_fasta(many(proteins(), residues), scratch / "input.fasta")
+    ways: dict[str, list[str]] = {"esmkit embed": [], "esmkit embed --ray": ["--ray", "local", "--ray-workers", "1"]}
+    paces: dict[str, list[float]] = {way: [] for way in ways}
+    starts: dict[str, list[float]] = {way: [] for way in ways}
     model = weights.folder_of("8m", arguments.weights)
     for _ in range(arguments.rounds):
-        for size, path in inputs.items():
-            for way, extra in ways.items():
-                options = ["--model", model, "--threads", arguments.threads, "--shard-residues", SHARD_RESIDUES, *extra]
-                seconds[way][size].append(_embed(path, scratch / "out", options))
-    more = residues[LONG] - residues[SHORT]
-    per_residue = {
-        way: [(long - short) / more for short, long in zip(by_size[SHORT], by_size[LONG], strict=True)]
-        for way, by_size in seconds.items()
-    }
-    plain, on_ray = (per_residue[way] for way in ways)
+        for way, extra in ways.items():
+            options = ["--model", model, "--threads", arguments.threads, "--shard-residues", residues // SHARDS, *extra]
+            seconds = _embed(source, scratch / "out", options)
+            paces[way].append(_pace(scratch / "out"))
+            starts[way].append(seconds - residues * paces[way][-1])
+    plain, on_ray = (paces[way] for way in ways)
     content = {
         "model": "8m",
         "threads": arguments.threads,
         "residues": residues,
-        "seconds": seconds,
-        "residues_per_s": {way: 1 / median(values) for way, values in per_residue.items()},
-        "best_residues_per_s": {way: 1 / min(values) for way, values in per_residue.items()},
-        "overhead": median(on_ray) / median(plain) - 1,
+        "shards": SHARDS,
+        "seconds_per_residue": paces,
+        "residues_per_s": {way: 1 / median(values) for way, values in paces.items()},
+        "best_residues_per_s": {way: 1 / min(values) for way, values in paces.items()},
+        "overhead": median(slow / fast for slow, fast in zip(on_ray, plain, strict=True)) - 1,
         "overhead_of_best": min(on_ray) / min(plain) - 1,
-        "start_s": median(seconds["esmkit embed --ray"][SHORT]) - median(seconds["esmkit embed"][SHORT]),
+        "start_s": {way: median(values) for way, values in starts.items()},
     }
     for way in ways:
-        say(f"{way}: {content['residues_per_s'][way]:,.0f} residues/s, best {content['best_residues_per_s'][way]:,.0f}")
-    say(
-        f"overhead {content['overhead']:.1%} (of the best {content['overhead_of_best']:.1%}), "
-        f"start {content['start_s']:.1f} s"
-    )
+        rate, best = content["residues_per_s"][way], content["best_residues_per_s"][way]
+        say(f"{way}: {rate:,.0f} residues/s, best {best:,.0f}, start {content['start_s'][way]:.1f} s")
+    say(f"overhead {content['overhead']:.1%}, of the best {content['overhead_of_best']:.1%}")
     return content
+
+
+def _pace(out: Path) -> float:
+    """Seconds per residue from the end of the first shard to the end of the last: without loading and starting."""
+    shards = json.loads((out / "_manifest.json").read_text())["shards"]
+    ended = sorted((out / shard["file"]).stat().st_mtime_ns for shard in shards)
+    return (ended[-1] - ended[0]) / 1e9 / sum(shard["residues"] for shard in shards[1:])
 
 
 def _embed(source: Path, out: Path, options: Sequence[Any]) -> float:
