@@ -20,7 +20,7 @@ from esmkit.cli.ray_run import _proteins
 from tests.ray_cluster import ROOT, cluster, environment, wait_for, workers
 from tests.ray_faults import TROUBLE, faulty, run_options
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
