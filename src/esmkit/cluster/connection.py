@@ -76,6 +76,7 @@ def connect(
             "--ray auto, or send the command there with 'ray job submit'",
             setting="ray",
         )
+    _keep_stdout_ours()
     starts = address == LOCAL
     try:
         with _without_stderr():
@@ -98,6 +99,16 @@ def connect(
         yield
     finally:
         ray.shutdown()
+
+
+def _keep_stdout_ours() -> None:
+    """Ray prints news of its raylets (a worker was lost, a task is tried again) on stdout, where results go.
+
+    It has no switch for that: `log_to_driver` is about what workers print. What matters of it comes as an exception.
+    """
+    from ray._private import worker
+
+    worker.print_to_stdstream = lambda *_, **__: None
 
 
 @contextmanager
