@@ -16,6 +16,7 @@ KINDS = {
     "io": "reading, tokenizing, packing, pooling and writing on one core, the model replaced by a no-op",
     "http": "`esmkit serve` under 64 clients, its latency, its types of answers, its memory over minutes",
     "search": "indices of made-up vectors: recall and time of approximate search beside exact search",
+    "ray_files": "`esmkit embed --ray` beside `esmkit embed`: time per residue, and a run that loses a worker",
     "experiments": "ideas for the CPU, kept or not: fusions, blocks, bf16, int8, equal sequences",
 }
 
@@ -61,6 +62,10 @@ def _add_options(parser: argparse.ArgumentParser, kind: str) -> None:
         parts = "rate,latency,answers,memory"
         parser.add_argument("--parts", type=lambda text: text.split(","), help=f"some of {parts}; default: all")
         parser.add_argument("--minutes", type=float, default=10.0, help="of load while memory is watched; default: 10")
+    if kind == "ray_files":
+        parser.add_argument("--proteins", type=Path, help="FASTA of real proteins for the lost worker; default: pieces")
+        parser.add_argument("--workers", type=int, default=3, help="of the run that loses one; default: 3")
+        parser.add_argument("--parts", type=lambda text: text.split(","), help="some of overhead,lost; default: all")
     if kind == "gpu":
         parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu only tries out the script")
 

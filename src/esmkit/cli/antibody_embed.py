@@ -10,8 +10,7 @@ from esmkit.applications import antibodies
 from esmkit.applications.antibodies.chains import COLUMNS
 from esmkit.cli.pair_options import PairOptions
 from esmkit.cli.pair_run import PairJob, pairs_of, run_options
-from esmkit.cli.progress import Progress
-from esmkit.cli.run import carry_out, load_model
+from esmkit.cli.run import Meter, carry_out, load_model
 from esmkit.errors import InvalidConfigError
 from esmkit.outputs import OutputOptions, build
 from esmkit.types import Column, Failure, Record, Result
@@ -43,7 +42,7 @@ class AntibodyJob(PairJob):
         """Which antibody, and its embeddings."""
         return self.with_about(antibodies.embedding_columns(self.model.shape, self.layer))
 
-    def results(self, records: Iterable[Record | Failure], progress: Progress) -> Iterator[Result | Failure]:
+    def results(self, records: Iterable[Record | Failure], progress: Meter) -> Iterator[Result | Failure]:
         """The answers for a stretch of the antibodies."""
         items = antibodies.stream(
             self.model,

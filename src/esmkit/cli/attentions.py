@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from esmkit.cli.options import RunOptions, numbers, with_run_options
+from esmkit.cli.options import ClusterOptions, RunOptions, numbers, with_run_options
 
 
 @with_run_options
 def attentions(
     run: RunOptions,
+    cluster: ClusterOptions,
     attention_layers: Annotated[
         str | None, typer.Option(help="Full maps of these layers, 1..N or from the end, e.g. -1.")
     ] = None,
@@ -29,7 +30,7 @@ def attentions(
         for text, setting in ((attention_layers, "attention_layers"), (attention_heads, "attention_heads"))
     )
     name = "attentions" if layers is None and heads is None else "attention_maps"
-    return execute(run, [name], OutputOptions(attention_layers=layers, attention_heads=heads))
+    return execute(run, [name], OutputOptions(attention_layers=layers, attention_heads=heads), cluster=cluster)
 
 
 def register(app: typer.Typer) -> None:

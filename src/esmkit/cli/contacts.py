@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from esmkit.cli.options import RunOptions, with_run_options
+from esmkit.cli.options import ClusterOptions, RunOptions, with_run_options
 
 
 @with_run_options
 def contacts(
     run: RunOptions,
+    cluster: ClusterOptions,
     plot: Annotated[
         Path | None, typer.Option(help="PNG, PDF or SVG of the map; a directory when there are several records.")
     ] = None,
@@ -23,10 +24,15 @@ def contacts(
     """
     from esmkit.cli.contact_plot import ContactPlots
     from esmkit.cli.run import execute
+    from esmkit.errors import InvalidConfigError
     from esmkit.outputs import OutputOptions
 
     if plot is None:
-        return execute(run, ["contacts"], OutputOptions())
+        return execute(run, ["contacts"], OutputOptions(), cluster=cluster)
+    if cluster.ray is not None:
+        raise InvalidConfigError(
+            "--plot draws results here, with --ray they are elsewhere; leave one out", setting="plot"
+        )
     plots = ContactPlots(plot)
     # The target is part of what the run was asked, so that a finished run is not taken for one that also drew.
     code = execute(run, ["contacts"], OutputOptions(), observer=plots, asked={"plot": str(plot)})

@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from esmkit.cli.options import RunOptions, numbers, with_run_options
+from esmkit.cli.options import ClusterOptions, RunOptions, numbers, with_run_options
 
 
 @with_run_options
 def embed(
     run: RunOptions,
+    cluster: ClusterOptions,
     layers: Annotated[str, typer.Option(help="Layers 0..N or from the end, e.g. -1 or 0,6,-1.")] = "-1",
     pool: Annotated[
         Literal["mean", "max", "bos"] | None,
@@ -38,7 +39,7 @@ def embed(
             f"give either --pool or --include, one of the two: --include {include},{pool}", setting="pool"
         )
     names = [name.strip() for name in include.split(",")] if include is not None else [pool or "mean"]
-    return execute(run, names, OutputOptions(layers=numbers(layers, setting="layers")))
+    return execute(run, names, OutputOptions(layers=numbers(layers, setting="layers")), cluster=cluster)
 
 
 def register(app: typer.Typer) -> None:

@@ -16,8 +16,7 @@ from esmkit.applications.interactions.contacts import InterfaceResidue, PairCont
 from esmkit.cli.contact_plot import ContactPlots
 from esmkit.cli.pair_options import PairOptions
 from esmkit.cli.pair_run import PairJob, pairs_of, run_options
-from esmkit.cli.progress import Progress
-from esmkit.cli.run import carry_out, load_model
+from esmkit.cli.run import Meter, carry_out, load_model
 from esmkit.errors import InvalidConfigError
 from esmkit.outputs import build
 from esmkit.types import Column, Failure, Record, Result
@@ -57,7 +56,7 @@ class ContactJob(PairJob):
         blocks = [Column(f"contacts_{name}", "float", ("L", "L")) for name in ("aa", "bb", "ab") if self.maps]
         return self.with_about([*numbers, *interfaces, *blocks])
 
-    def results(self, records: Iterable[Record | Failure], progress: Progress) -> Iterator[Result | Failure]:
+    def results(self, records: Iterable[Record | Failure], progress: Meter) -> Iterator[Result | Failure]:
         """The answers for a stretch of the pairs."""
         items = interactions.stream(
             self.model,

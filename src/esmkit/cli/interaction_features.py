@@ -12,8 +12,7 @@ from esmkit.applications import interactions
 from esmkit.applications.vectors import Pooling, VectorCache
 from esmkit.cli.pair_options import PairOptions
 from esmkit.cli.pair_run import PairJob, pairs_of, run_options
-from esmkit.cli.progress import Progress
-from esmkit.cli.run import carry_out, load_model
+from esmkit.cli.run import Meter, carry_out, load_model
 from esmkit.config import Settings
 from esmkit.errors import InvalidConfigError
 from esmkit.outputs import OutputOptions, build
@@ -51,7 +50,7 @@ class FeatureJob(PairJob):
         width = len(interactions.BLOCKS[self.symmetric]) * len(self.layers) * self.model.width
         return self.with_about([Column("features", "float", (width,))])
 
-    def results(self, records: Iterable[Record | Failure], progress: Progress) -> Iterator[Result | Failure]:
+    def results(self, records: Iterable[Record | Failure], progress: Meter) -> Iterator[Result | Failure]:
         """The answers for a stretch of the pairs; embeddings are kept on disk, so nothing is computed twice."""
         pairs = [self.pairs[record.index] for record in records]
         table = interactions.features(

@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from esmkit.cli.options import RunOptions, Vocabulary, with_run_options
+from esmkit.cli.options import ClusterOptions, RunOptions, Vocabulary, with_run_options
 
 
 @with_run_options
 def likelihood(
     run: RunOptions,
+    cluster: ClusterOptions,
     method: Annotated[
         Literal["both", "log_prob", "pseudo_log_likelihood"],
         typer.Option(help="log_prob: one unmasked pass. pseudo_log_likelihood: one mask per residue, exact, L passes."),
@@ -29,7 +30,7 @@ def likelihood(
     from esmkit.outputs import OutputOptions
 
     names = ["log_prob", "pseudo_log_likelihood"] if method == "both" else [method]
-    return execute(run, names, OutputOptions(vocabulary=vocabulary), printer=ScalarTable())
+    return execute(run, names, OutputOptions(vocabulary=vocabulary), printer=ScalarTable(), cluster=cluster)
 
 
 def register(app: typer.Typer) -> None:

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from esmkit.cli.options import RunOptions, Vocabulary, with_run_options
+from esmkit.cli.options import ClusterOptions, RunOptions, Vocabulary, with_run_options
 
 
 @with_run_options
 def logits(
     run: RunOptions,
+    cluster: ClusterOptions,
     vocabulary: Annotated[Vocabulary, typer.Option(help="The 20 amino acids, or all 33 tokens.")] = "standard",
 ) -> int:
     """Give the logits of every residue, unmasked, one pass.
@@ -23,7 +24,7 @@ def logits(
     from esmkit.cli.run import execute
     from esmkit.outputs import OutputOptions
 
-    return execute(run, ["logits"], OutputOptions(vocabulary=vocabulary))
+    return execute(run, ["logits"], OutputOptions(vocabulary=vocabulary), cluster=cluster)
 
 
 def register(app: typer.Typer) -> None:

@@ -63,7 +63,21 @@ class VariantProgress:
 
     def advance(self) -> None:
         """One more is done."""
-        self._done += 1
+        self._show(self._done + 1)
+
+    def at(self, done: int) -> None:
+        """So many are done since the start; others count them."""
+        self._show(self._first + done)
+
+    def tokens(self, done: int) -> None:
+        """Tokens are not shown."""
+
+    def record(self, length: int) -> None:
+        """One more variant is done."""
+        self.advance()
+
+    def _show(self, done: int) -> None:
+        self._done = done
         if self._live:
             self._bar.update(self._task, completed=self._done)
         elif self._enabled and time.perf_counter() - self._last_line >= LINE_EVERY_S:
@@ -78,7 +92,7 @@ class VariantProgress:
         yield
 
     def _left(self) -> str:
-        if not self._total:
+        if not self._total or self._done == self._first:
             return ""
         spent = time.perf_counter() - self._started
         seconds = spent * (self._total - self._done) / (self._done - self._first)

@@ -17,9 +17,10 @@ from esmkit.applications.mutations.variants import Variant
 from esmkit.batching import LengthPolicy
 from esmkit.cli.mutation_options import ModelsOptions, ScoringOptions
 from esmkit.cli.mutation_progress import VariantProgress, VariantSummary
-from esmkit.cli.run import SHARD_RECORDS, Printer
+from esmkit.cli.run import SHARD_RECORDS, Meter, Printer
 from esmkit.engine import Model, load
 from esmkit.engine.budget import give_back_freed, shard_residues
+from esmkit.engine.engine import Engine
 from esmkit.errors import InvalidConfigError, InvalidInputError
 from esmkit.inputs import open_records
 from esmkit.types import Column, Failure, Record, Result
@@ -70,7 +71,7 @@ class ScoringRun:
         models: what they are scored with.
         variants: opens them from the start.
         cells: columns that the variants bring.
-        asked: what else a resumed run must have been asked.
+        settings: what else a resumed run must have been asked.
         total: how many there are, if that is known.
         on_error: what a bad variant does.
     """
@@ -79,7 +80,7 @@ class ScoringRun:
     models: list[Model]
     variants: Callable[[], Iterator[Variant | Failure]]
     cells: list[Column]
-    asked: Mapping[str, Any]
+    settings: Mapping[str, Any]
     total: int | None = None
     on_error: Literal["stop", "skip"] = "stop"
     summary: VariantSummary = field(default_factory=VariantSummary)
@@ -95,20 +96,19 @@ class ScoringRun:
     def to_file(self, out: Path) -> VariantSummary:
         """Scores everything into a file or a directory of shards, or goes on where an earlier run stopped."""
         check_out(out)
-        started, first = time.perf_counter(), self.models[0]
+        started = time.perf_counter()
         target = sinks.open_target(
             out,
-            columns=[*self.cells, *score_columns(self.options.method, self.models)],
-            arguments=self._arguments(),
-            provenance=provenance_of(self.models),
-            shard_records=SHARD_RECORDS,
-            shard_residues=shard_residues(first.shape, first.engine.runner.device),
+            columns=self.columns(),
+            arguments=self.asked(),
+            provenance=self.provenance(),
+            **self.sizing(),
             overwrite=self.options.overwrite,
         )
         with target, self._progress() as progress:
             for shard in target.pending(self.variants()):
                 progress.skip_to(shard.first)
-                for item in self._scored(shard.records, progress):  # type: ignore[arg-type]
+                for item in self.results(shard.records, progress):
                     shard.write(item)
                 shard.commit()
                 give_back_freed()
@@ -122,7 +122,7 @@ class ScoringRun:
         with self._progress() as progress:
             shown: AbstractContextManager[Any] = progress.above() if printer else nullcontext()
             with shown:
-                for item in self._scored(self.variants(), progress):
+                for item in self.results(self.variants(), progress):
                     self.summary.count(item)
                     if printer is not None:
                         printer.show(item, json=self.options.json)
@@ -134,20 +134,52 @@ class ScoringRun:
     def _progress(self) -> VariantProgress:
         return VariantProgress(self.total, enabled=not self.options.quiet)
 
-    def _scored(self, variants: Iterable[Variant | Failure], progress: VariantProgress) -> Iterator[Result | Failure]:
-        for item in stream(self.models, variants, self.options.method, on_error=self.on_error):
-            progress.advance()
+    @property
+    def engines(self) -> list[Engine]:
+        """Of its models."""
+        return [model.engine for model in self.models]
+
+    def columns(self) -> list[Column]:
+        """What the variants bring, and the scores."""
+        return [*self.cells, *score_columns(self.options.method, self.models)]
+
+    def provenance(self) -> dict[str, Any]:
+        """What makes the scores."""
+        return provenance_of(self.models)
+
+    def sizing(self) -> dict[str, Any]:
+        """Where shards end."""
+        first = self.models[0]
+        residues = shard_residues(first.shape, first.engine.runner.device)
+        return {"shard_records": SHARD_RECORDS, "shard_residues": residues}
+
+    def results(self, variants: Iterable[Record | Failure], progress: Meter) -> Iterator[Result | Failure]:
+        """Scores of a stretch of the variants, seen by progress."""
+        for item in stream(self.models, variants, self.options.method, on_error=self.on_error):  # type: ignore[arg-type]
+            progress.record(item.meta["length"] if isinstance(item, Result) else 0)
             yield item
 
-    def _arguments(self) -> dict[str, Any]:
+    def asked(self) -> dict[str, Any]:
+        """What changes the scores, for the manifest."""
         options = self.options
         return {
             "method": method_named(options.method).name,
             "long": options.long,
             "max_length": options.max_length,
             "on_error": self.on_error,
-            **self.asked,
+            **self.settings,
         }
+
+
+def scoring_run(
+    options: ScoringOptions,
+    cells: list[Column],
+    asked: Mapping[str, Any],
+    *,
+    on_error: Literal["stop", "skip"],
+) -> ScoringRun:
+    """A run with its models loaded, for variants that others hand it."""
+    return ScoringRun(options, load_models(options), lambda: iter(()), cells, asked, on_error=on_error)
 
 
 def provenance_of(models: Sequence[Model]) -> dict[str, Any]:

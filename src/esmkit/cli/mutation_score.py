@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,7 @@ from esmkit.applications.mutations.table import VariantTable
 from esmkit.applications.mutations.variants import check_protein
 from esmkit.cli.mutation_options import ScoringOptions
 from esmkit.cli.mutation_run import ScoringRun, load_models, one_protein
+from esmkit.cli.options import ClusterOptions
 from esmkit.cli.run import OK, SOME_FAILED
 from esmkit.cli.tables import ScalarTable
 from esmkit.errors import InvalidConfigError
@@ -18,7 +20,12 @@ from esmkit.sinks.files import sha256_of
 
 
 def execute(
-    options: ScoringOptions, table: VariantTable, *, out: Path | None, on_error: Literal["stop", "skip"]
+    options: ScoringOptions,
+    table: VariantTable,
+    *,
+    out: Path | None,
+    on_error: Literal["stop", "skip"],
+    cluster: ClusterOptions = ClusterOptions(),
 ) -> int:
     """Runs the command and returns its exit code."""
     is_file = Path(table.source).is_file()
@@ -26,8 +33,8 @@ def execute(
         raise InvalidConfigError(f"--out {out} is the input itself; choose another --out", setting="out")
     run = ScoringRun(
         options,
-        load_models(options),
-        lambda: table.variants(on_error=on_error),
+        load_models(options) if cluster.ray is None else [],
+        partial(table.variants, on_error=on_error),
         table.cells,
         {
             "offset": table.offset,
@@ -37,6 +44,10 @@ def execute(
         total=sum(1 for _ in open_rows(table.source)[1]) if is_file and not options.quiet else None,
         on_error=on_error,
     )
+    if cluster.ray is not None:
+        from esmkit.cli.ray_run import score_on_ray
+
+        return score_on_ray(run, cluster, table.source, out)
     if out is None:
         run.to_screen(ScalarTable())
     else:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from esmkit.cli.mutation_options import Offset, ProteinId, ScoringOptions
-from esmkit.cli.options import INPUT, OUT, OnError, Out, with_options
+from esmkit.cli.options import INPUT, OUT, ClusterOptions, OnError, Out, with_options
 
 app = typer.Typer(no_args_is_help=True, help="Score protein variants, or all single substitutions of a protein.")
 
@@ -58,8 +58,10 @@ def scan(
 
 @app.command("score")
 @with_options(ScoringOptions, "options")
+@with_options(ClusterOptions, "cluster")
 def score(
     options: ScoringOptions,
+    cluster: ClusterOptions,
     source: Annotated[
         str, typer.Argument(metavar="VARIANTS", help="Table (CSV, TSV, Parquet; - is CSV on standard input).")
     ],
@@ -96,4 +98,4 @@ def score(
         sequence_column=sequence_column,
         wild_type_column=wild_type_column,
     )
-    return execute(options, table, out=out, on_error=on_error)
+    return execute(options, table, out=out, on_error=on_error, cluster=cluster)

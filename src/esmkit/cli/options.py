@@ -19,7 +19,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 Vocabulary = Literal["standard", "full"]
 
-INPUT, MODEL, RUN, OUT = "Input", "Model", "Run", "Output"
+INPUT, MODEL, RUN, OUT, CLUSTER = "Input", "Model", "Run", "Output", "Cluster"
 
 
 # What commands of other kinds share with these, see RunOptions.
@@ -79,6 +79,35 @@ class EngineOptions:
 
         given = {name: getattr(self, name) for name in ("device", "dtype", "attention", "batch_tokens", "threads")}
         return {**given, "settings": Settings.from_env(os.environ, offline=self.offline or None)}
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """Whether a command computes on Ray, and with how much of it; `cli/ray_run.py` acts on it."""
+
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|auto|HOST:PORT",
+            help="Compute on Ray: one started here, the one that runs here, or a cluster.",
+            rich_help_panel=CLUSTER,
+            show_default=False,
+        ),
+    ] = None
+    ray_workers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MAX|MIN-MAX", help="Workers; by default as many as there is room for.", rich_help_panel=CLUSTER
+        ),
+    ] = None
+    ray_gpus: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="GPUs of a worker, or a share such as 0.25; by default what suits the model.",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +227,8 @@ def _taken(kind: type[Any], values: dict[str, Any]) -> Any:
 
 
 def with_run_options(command: Function) -> Function:
-    """Gives a command the shared options: its `run: RunOptions` parameter becomes options on the command line."""
-    return with_options(RunOptions, "run")(command)
+    """Gives a command the shared options: parameters `run: RunOptions` and `cluster: ClusterOptions`."""
+    return with_options(RunOptions, "run")(with_options(ClusterOptions, "cluster")(command))
 
 
 def numbers(text: str, *, setting: str) -> tuple[int, ...]:

@@ -89,6 +89,11 @@ class Progress:
         """A record of so many residues was finished."""
         self.residues += length
 
+    def at(self, *, residues: int, tokens: int) -> None:
+        """So much is finished, and computed, in all; others count it."""
+        self.residues, self._done_tokens = residues, tokens
+        self._show()
+
     @contextmanager
     def above(self) -> Iterator[None]:
         """Results are printed while the bar stands: to a terminal they would tear it, so it steps aside."""

@@ -7,20 +7,22 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from esmkit import sinks
 from esmkit.alphabet import ResiduePolicy
 from esmkit.batching import LengthPolicy
-from esmkit.cli.options import ModelOptions, RunOptions
+from esmkit.cli.options import ClusterOptions, ModelOptions, RunOptions
 from esmkit.cli.progress import Progress
 from esmkit.cli.summary import RunSummary
 from esmkit.engine import Model, load
-from esmkit.engine.budget import give_back_freed, shard_residues, share_one_heap
+from esmkit.engine.budget import RecordCost, give_back_freed, shard_residues, share_one_heap
+from esmkit.engine.engine import Engine
 from esmkit.errors import InvalidConfigError
 from esmkit.inputs import check_unique, from_sequences, open_records
+from esmkit.inputs.remote import is_url
 from esmkit.outputs import Output, OutputOptions, build
 from esmkit.types import Column, Failure, Record, Result
 
@@ -28,6 +30,16 @@ SHARD_RECORDS = 100_000
 OK, SOME_FAILED = 0, 1
 
 Observer = Callable[[Result], None]
+
+
+class Meter(Protocol):
+    """Is told how a computation goes on; Progress is one."""
+
+    def tokens(self, done: int) -> None:
+        """So many tokens were computed."""
+
+    def record(self, length: int) -> None:
+        """A record of so many residues was finished."""
 
 
 class Printer(Protocol):
@@ -45,6 +57,7 @@ def execute(
     observer: Observer | None = None,
     asked: Mapping[str, str] | None = None,
     printer: Printer | None = None,
+    cluster: ClusterOptions = ClusterOptions(),
 ) -> int:
     """Runs a command and returns its exit code.
 
@@ -55,15 +68,24 @@ def execute(
         observer: sees every result as it passes, such as a plot.
         asked: what else a resumed run must have been asked, for the observer.
         printer: shows results when there is no --out; None means that --out (or an observer) is required.
+        cluster: whether Ray computes.
 
     Raises:
         EsmkitError: whatever stops the run; `main` turns it into a message and a code.
     """
-    check(run, shown=printer is not None or observer is not None)
+    check(run, shown=printer is not None or observer is not None, on_ray=cluster.ray is not None)
+    if cluster.ray is not None:
+        from esmkit.cli.ray_run import embed_on_ray
+
+        return embed_on_ray(run, cluster, tuple(output_names), options)
+    job = opened_job(run, output_names, options)
+    return carry_out(replace(job, observer=observer, arguments={**job.arguments, **(asked or {})}), printer)
+
+
+def opened_job(run: RunOptions, output_names: Sequence[str], options: OutputOptions) -> Job:
+    """The job of a command line, with its model loaded."""
     model = load_model(run)
-    arguments = {**_arguments_of(options, model), **(asked or {})}
-    outputs = build(output_names, model.shape, options)
-    return compute(run, model, outputs, arguments, observer=observer, printer=printer)
+    return Job(run, model, build(output_names, model.shape, options), _arguments_of(options, model), None)
 
 
 def compute(
@@ -101,12 +123,13 @@ def carry_out(job: Job, printer: Printer | None) -> int:
     return SOME_FAILED if summary.failures else OK
 
 
-def check(run: RunOptions, *, shown: bool) -> None:
+def check(run: RunOptions, *, shown: bool, on_ray: bool = False) -> None:
     """Refuses a command line that says too little, or two things at once.
 
     Args:
         run: the shared options.
         shown: whether results are of use without --out.
+        on_ray: whether --out may be a URL.
 
     Raises:
         InvalidConfigError: names the option.
@@ -120,8 +143,24 @@ def check(run: RunOptions, *, shown: bool) -> None:
         )
     if run.out is not None and run.out.is_file() and Path(run.source).is_file() and run.out.samefile(run.source):
         raise InvalidConfigError(f"--out {run.out} is the input itself; choose another --out", setting="out")
+    if run.engine.offline and is_url(run.source) and not run.source.startswith("file://"):
+        raise InvalidConfigError(f"--offline, but {run.source} is read through the network", setting="offline")
+    if run.out is not None and is_url(out_text(run.out)) and not on_ray:
+        raise InvalidConfigError(f"--out {out_text(run.out)}: results go to a URL with --ray only", setting="out")
     if run.out is None and not shown:
         raise InvalidConfigError("name a file or directory for the results: --out results.parquet", setting="out")
+
+
+def out_text(out: Path) -> str:
+    """--out as it was written: of the slashes of a URL, `Path` keeps one.
+
+    Example:
+        >>> out_text(Path("s3://bucket/run")), out_text(Path("file:///tmp/run")), out_text(Path("run"))
+        ('s3://bucket/run', 'file:///tmp/run', 'run')
+    """
+    scheme, mark, rest = str(out).partition(":/")
+    url = f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"
+    return url if mark and is_url(url) else str(out)
 
 
 def load_model(run: ModelOptions) -> Model:
@@ -157,16 +196,20 @@ class Job:
 
     def source(self) -> Iterator[Record]:
         """The input from its start."""
-        run = self.run
-        if run.sequence:
-            return from_sequences(run.sequence)
-        return open_records(
-            run.source, format=run.input_format, id_column=run.id_column, sequence_column=run.sequence_column
-        )
+        return read(self.run)
 
     def is_readable_twice(self) -> bool:
-        """Whether `source` can be opened again: a pipe, named or not, is empty once it was read."""
-        return bool(self.run.sequence) or Path(self.run.source).is_file()
+        """Whether `source` can be opened again."""
+        return is_readable_twice(self.run)
+
+    @property
+    def engines(self) -> list[Engine]:
+        """Of its model."""
+        return [self.model.engine]
+
+    def provenance(self) -> dict[str, Any]:
+        """What makes the results."""
+        return self.model.provenance
 
     def columns(self) -> list[Column]:
         """What the results hold."""
@@ -178,7 +221,7 @@ class Job:
 
     def to_files(self, progress: Progress) -> RunSummary:
         """Shards or one file at --out."""
-        run, engine = self.run, self.model.engine
+        run = self.run
         assert run.out is not None
         target = sinks.open_target(
             run.out,
@@ -186,9 +229,8 @@ class Job:
             columns=self.columns(),
             dtype=run.out_dtype,
             arguments=self.asked(),
-            provenance=engine.provenance,
-            shard_records=SHARD_RECORDS,
-            shard_residues=run.shard_residues or shard_residues(self.model.shape, engine.runner.device),
+            provenance=self.provenance(),
+            **self.sizing(),
             overwrite=run.overwrite,
         )
         with target:
@@ -212,7 +254,17 @@ class Job:
                     printer.show(item, json=self.run.json)
         return summary
 
-    def results(self, records: Iterable[Record | Failure], progress: Progress) -> Iterator[Result | Failure]:
+    def sizing(self) -> dict[str, Any]:
+        """Where shards end: as the user says, or after about a minute of work."""
+        asked, engine = self.run.shard_residues, self.model.engine
+        if asked is not None:
+            return {"shard_records": SHARD_RECORDS, "shard_residues": asked}
+        masks = [output.masks for output in self.outputs]
+        cost = RecordCost(engine.shape.width, plain=not all(masks), masked=any(masks), limit=self.run.max_length)
+        residues = shard_residues(engine.shape, engine.runner.device)
+        return {"shard_records": SHARD_RECORDS, "shard_residues": residues, "weigh": cost}
+
+    def results(self, records: Iterable[Record | Failure], progress: Meter) -> Iterator[Result | Failure]:
         """Results of a stretch of the input, seen by progress and observer."""
         results = self.model.engine.run(
             records,
@@ -241,6 +293,20 @@ class Job:
             "on_error": run.on_error,
             **self.arguments,
         }
+
+
+def read(run: RunOptions) -> Iterator[Record]:
+    """The input of a command line from its start."""
+    if run.sequence:
+        return from_sequences(run.sequence)
+    return open_records(
+        run.source, format=run.input_format, id_column=run.id_column, sequence_column=run.sequence_column
+    )
+
+
+def is_readable_twice(run: RunOptions) -> bool:
+    """Whether `read` can be asked again: a pipe, named or not, is empty once it was read."""
+    return bool(run.sequence) or is_url(run.source) or Path(run.source).is_file()
 
 
 def _arguments_of(options: OutputOptions, model: Model) -> dict[str, Any]:

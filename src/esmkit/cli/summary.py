@@ -25,8 +25,8 @@ class Finished:
     """
 
     failures: int = 0
-    out: Path | None = None
-    failures_path: Path | None = None
+    out: Path | str | None = None
+    failures_path: Path | str | None = None
     shards: int = 0
     shards_resumed: int = 0
     failed: list[Failure] = field(default_factory=list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ answer, and what an allocator keeps of them is most of the memory of a long run.
 GPU_TOKENS = 65_536
 _M_ARENA_MAX = -8  # in glibc's malloc.h
 FREE_SHARE = 0.5
+_USUAL_TOKENS = 512
 
 
 def token_budget(per_token_bytes: int, device: torch.device, *, asked: int | None = None) -> int:
@@ -88,11 +90,42 @@ def _cgroup_free_bytes() -> int:
     return 1 << 62
 
 
+@dataclass(frozen=True, slots=True)
+class RecordCost:
+    """What a record costs, in residues of a record of 510 (512 tokens): a long one costs more than its length says.
+
+    A token of a row of S tokens takes F(S) = N (24 D^2 + 4 S D) FLOP, and a row masked at each residue takes the row L
+    times. N cancels.
+
+    Attributes:
+        width: D of the model.
+        plain: whether there is a row as it is,
+        masked: and one for every residue.
+        limit: residues of the longest row.
+
+    Example:
+        >>> cost = RecordCost(width=320, plain=True, masked=False, limit=2048)
+        >>> cost(100), cost(510), cost(2046)
+        (83, 510, 3338)
+    """
+
+    width: int
+    plain: bool
+    masked: bool
+    limit: int
+
+    def __call__(self, length: int) -> int:
+        """What a record of so many residues costs."""
+        rows = self.plain + self.masked * length
+        row_tokens = min(length, self.limit) + 2
+        return max(1, round(length * rows * (6 * self.width + row_tokens) / (6 * self.width + _USUAL_TOKENS)))
+
+
 def shard_residues(shape: ModelShape, device: torch.device) -> int:
     """Residues per shard for about a minute of work, so that an interrupted run loses no more.
 
     A fixed function of model and kind of device, never of the machine, so that a resumed run cuts the same shards.
     """
-    flop_per_residue = shape.num_layers * (24 * shape.width**2 + 4 * 512 * shape.width)
+    flop_per_residue = shape.num_layers * (24 * shape.width**2 + 4 * _USUAL_TOKENS * shape.width)
     rate = 2e14 if device.type == "cuda" else 1e11
     return min(5_000_000, max(4096, int(60 * rate / flop_per_residue)))

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from esmkit.errors import InvalidInputError
+from esmkit.inputs.remote import is_url
+from esmkit.inputs.source import open_url
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -28,7 +30,8 @@ def opened_parquet(source: str) -> Iterator[pq.ParquetFile]:
 
     try:
         # With these two options a column is read piece by piece; by default a whole row group lies in memory.
-        with pq.ParquetFile(source, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+        opened = open_url(source) if is_url(source) else source
+        with pq.ParquetFile(opened, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
             yield file
     except (OSError, pa.ArrowException) as error:
         raise InvalidInputError(f"cannot read {source} as Parquet: {error}", source=source) from error

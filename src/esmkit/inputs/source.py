@@ -6,11 +6,12 @@ import codecs
 import io
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 from xopen import xopen
 
 from esmkit.errors import InvalidInputError
+from esmkit.inputs.remote import filesystem_of, is_url
 
 STDIN = "-"
 COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
@@ -24,7 +25,7 @@ def open_text(source: str, *, newline: str | None = None) -> TextIO:
     is meant as text (ids, descriptions, column names) goes through `as_utf8`.
 
     Args:
-        source: path, or `-` for standard input. The suffix names the compression, else the content does.
+        source: path, URL, or `-` for standard input. The suffix names the compression, else the content does.
         newline: as in `open`; by default LF, CRLF and CR all end a line.
 
     Raises:
@@ -86,10 +87,20 @@ def _open(source: str) -> BinaryIO:
     if source == STDIN and sys.stdin is not None:
         return sys.stdin.buffer
     try:
-        return Path(source).open("rb")
+        return open_url(source) if is_url(source) else Path(source).open("rb")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InvalidInputError(
             f"cannot open {source}: {reason}; give the path of a readable file, or - for standard input",
             source=source,
         ) from error
+
+
+def open_url(url: str) -> BinaryIO:
+    """The bytes of a URL, from any place of it.
+
+    Raises:
+        OSError: there is nothing, or it is not for us.
+    """
+    system, path = filesystem_of(url)
+    return cast(BinaryIO, io.BufferedReader(system.open_input_file(path), _BUFFER_BYTES))

@@ -17,7 +17,8 @@ from esmkit.errors import InvalidConfigError
 
 MANIFEST, FAILURES, LOCK = "_manifest.json", "_failures.jsonl", ".lock"
 """In a folder of shards. pyarrow, pandas and Spark skip such names when they read the folder as one table."""
-_OURS = re.compile(r"shard-\d{5,}\.\w+|\.(shard-\d{5,}\.\w+|assembled\.\w+|_manifest\.json|_failures\.jsonl)\.tmp")
+_SHARD = re.compile(r"shard-(\d{5,})\.\w+")
+_UNFINISHED = re.compile(r"\.(shard-\d{5,}\.\w+|assembled\.\w+|_manifest\.json|_failures\.jsonl)(\.\w+)?\.tmp")
 
 
 def shard_name(number: int, suffix: str) -> str:
@@ -25,9 +26,20 @@ def shard_name(number: int, suffix: str) -> str:
     return f"shard-{number:05d}{suffix}"
 
 
-def temporary(path: Path) -> Path:
-    """Where a file is written before it is published under its own name."""
-    return path.with_name(f".{path.name}.tmp")
+def shard_number(name: str) -> int | None:
+    """The number of a shard from the name of its file; None when it is no such name.
+
+    Example:
+        >>> shard_number("shard-00012.parquet"), shard_number("proteins.parquet")
+        (12, None)
+    """
+    found = _SHARD.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+def temporary(path: Path, writer: str = "") -> Path:
+    """Where a file is written before it is published under its own name; `writer` tells several apart."""
+    return path.with_name(f".{path.name}{writer and '.'}{writer}.tmp")
 
 
 def publish(temp: Path, path: Path) -> None:
@@ -82,7 +94,8 @@ def sync(path: Path) -> None:
 def sweep(folder: Path, *, keep: Collection[str]) -> None:
     """Delete shards that the run does not know and temporary files that a killed run left; touch nothing else."""
     for path in folder.iterdir():
-        if _OURS.fullmatch(path.name) and path.name not in keep:
+        is_shard = shard_number(path.name) is not None and path.name not in keep
+        if is_shard or _UNFINISHED.fullmatch(path.name):
             path.unlink()
 
 

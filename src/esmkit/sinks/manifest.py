@@ -6,13 +6,29 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from esmkit.errors import InvalidConfigError
-from esmkit.sinks.files import write_whole
+from esmkit.sinks.files import shard_number, write_whole
 
 VERSION = 1
 _VERSION_KEY = "esmkit_run"
+
+
+class Passed(Protocol):
+    """Input of a shard that was read."""
+
+    @property
+    def first(self) -> int:
+        """Index of its first record."""
+
+    @property
+    def records(self) -> int:
+        """How many."""
+
+    @property
+    def input_sha256(self) -> str:
+        """Digest of their ids and sequences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +53,10 @@ class FinishedShard:
     failures: int
     input_sha256: str
 
+    def is_of(self, passed: Passed) -> bool:
+        """Whether it was made from these records, at the same place of the input."""
+        return (self.first, self.input_sha256) == (passed.first, passed.input_sha256)
+
 
 @dataclass(slots=True)
 class Manifest:
@@ -44,20 +64,33 @@ class Manifest:
 
     Attributes:
         identity: everything that a resumed run must have in common with the run it goes on with.
-        shards: the finished shards in order.
+        shards: the finished shards by number; a run that is not complete may have gaps.
         complete: whether the whole input is done.
         sha256: of the single file that the shards were assembled into.
     """
 
     identity: Mapping[str, Any]
-    shards: list[FinishedShard] = field(default_factory=list)
+    shards: dict[int, FinishedShard] = field(default_factory=dict)
     complete: bool = False
     sha256: str | None = None
 
     def counts(self) -> dict[str, int]:
         """Sums over the finished shards."""
         names = ("records", "residues", "failures")
-        return {name: sum(getattr(shard, name) for shard in self.shards) for name in names}
+        return {name: sum(getattr(shard, name) for shard in self.shards.values()) for name in names}
+
+    def in_order(self) -> list[FinishedShard]:
+        """The finished shards in the order of the input."""
+        return [self.shards[number] for number in sorted(self.shards)]
+
+    def files(self) -> set[str]:
+        """Names of the files of the finished shards."""
+        return {shard.file for shard in self.shards.values()}
+
+    def forget_from(self, number: int) -> None:
+        """Shards from this one on no longer count, and the run is not complete."""
+        self.shards = {at: shard for at, shard in self.shards.items() if at < number}
+        self.complete = False
 
     def write(self, path: Path, *, temp: Path | None = None) -> None:
         """Replace the file at `path` in one step."""
@@ -67,7 +100,7 @@ class Manifest:
             **self.identity,
             "counts": self.counts(),
             **({"sha256": self.sha256} if self.sha256 else {}),
-            "shards": [asdict(shard) for shard in self.shards],
+            "shards": [asdict(shard) for shard in self.in_order()],
         }
         write_whole(path, json.dumps(whole, indent=1, ensure_ascii=False) + "\n", temp=temp)
 
@@ -92,7 +125,8 @@ class Manifest:
                 f"{path} has version {version}, this esmkit writes {VERSION}; choose another --out", setting="out"
             )
         complete, sha256 = whole.pop("status") == "complete", whole.pop("sha256", None)
-        shards = [FinishedShard(**shard) for shard in whole.pop("shards")]
+        listed = [FinishedShard(**shard) for shard in whole.pop("shards")]
+        shards = {number: shard for shard in listed if (number := shard_number(shard.file)) is not None}
         del whole["counts"]
         return cls(whole, shards, complete, sha256)
 

@@ -55,7 +55,7 @@ class Place:
             held.write(self.manifest)
         if not held.shards:
             self.failures.unlink(missing_ok=True)
-        sweep(self.folder, keep={shard.file for shard in held.shards})
+        sweep(self.folder, keep=held.files())
         return held
 
     def _claim_file(self, held: Manifest | None, identity: Mapping[str, Any]) -> Manifest:

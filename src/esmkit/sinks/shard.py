@@ -4,23 +4,53 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
 from esmkit.errors import InternalError
-from esmkit.sinks.files import publish, sha256_of, temporary
-from esmkit.sinks.format import Format, Layout
+from esmkit.sinks.files import publish, sha256_of, shard_name, temporary
+from esmkit.sinks.format import Format, Layout, formats
 from esmkit.sinks.manifest import FinishedShard
 from esmkit.types import Failure, Record, Result
+
+Finished = Callable[[FinishedShard, list[Failure]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSize:
+    """Where a shard ends: after the record that brings it to so many records or so many residues.
+
+    Attributes:
+        records: at most so many.
+        residues: no more records after so many.
+        weigh: what a record of so many residues counts for, where a long one costs more than its length; by default
+            its length.
+    """
+
+    records: int
+    residues: int
+    weigh: Callable[[int], int] | None = None
+
+    def weight(self, item: Record | Failure) -> int:
+        """What a record counts for; one that failed costs nothing."""
+        length = len(item.sequence) if isinstance(item, Record) else 0
+        return self.weigh(length) if self.weigh else length
+
+
+def intakes(records: Iterable[Record | Failure], size: ShardSize) -> Iterator[Intake]:
+    """Cuts the input into shards; one is to be read to its end before the next is asked for."""
+    stream = iter(records)
+    while (first := next(stream, None)) is not None:
+        yield Intake(first, stream, size)
 
 
 class Intake:
     """The records of one shard, taken from the stream one by one, counted and digested as they pass.
 
-    It closes after the record that brings it to `max_records` records or `max_residues` residues, so the input alone
-    decides where shards end.
+    It closes after the record that fills it, so the input alone decides where shards end.
 
     Attributes:
         first: index of the first record.
@@ -29,15 +59,13 @@ class Intake:
         closed: whether the last record passed.
     """
 
-    def __init__(
-        self, first: Record | Failure, rest: Iterator[Record | Failure], *, max_records: int, max_residues: int
-    ) -> None:
+    def __init__(self, first: Record | Failure, rest: Iterator[Record | Failure], size: ShardSize) -> None:
         self.first = first.index
         self.records = 0
         self.awaited: deque[int] = deque()
         self.closed = False
         self._stream = chain([first], rest)
-        self._max_records, self._max_residues = max_records, max_residues
+        self._size = size
         self._digest = sha256()
 
     @property
@@ -46,12 +74,12 @@ class Intake:
         return self._digest.hexdigest()
 
     def __iter__(self) -> Iterator[Record | Failure]:
-        residues = 0
+        weight, size = 0, self._size
         for item in self._stream:
             self._digest.update(_fingerprint(item))
             self.records += 1
-            residues += len(item.sequence) if isinstance(item, Record) else 0
-            full = self.records >= self._max_records or residues >= self._max_residues
+            weight += size.weight(item)
+            full = self.records >= size.records or weight >= size.residues
             self.awaited.append(item.index)
             self.closed = full
             yield item
@@ -86,13 +114,15 @@ class Shard:
         path: Path,
         form: Format,
         layout: Layout,
-        finished: Callable[[FinishedShard, list[Failure]], None],
+        finished: Finished,
+        writer: str = "",
     ) -> None:
         self.records, self.first, self.committed = records, intake.first, False
         self._intake, self._path, self._finished = intake, path, finished
         self._residues = 0
         self._failures: list[Failure] = []
-        self._writer = form.open(temporary(path), layout)
+        self._temp = temporary(path, writer)
+        self._writer = form.open(self._temp, layout)
 
     def write(self, item: Result | Failure) -> None:
         """Append the answer to the next record.
@@ -123,10 +153,9 @@ class Shard:
                 f"{self._path.name} cannot be committed: {len(intake.awaited)} records without result, and "
                 f"{'all' if intake.closed else 'not all'} records read"
             )
-        temp = temporary(self._path)
         self._writer.close()
-        digest = sha256_of(temp)
-        publish(temp, self._path)
+        digest = sha256_of(self._temp)
+        publish(self._temp, self._path)
         entry = FinishedShard(
             file=self._path.name,
             sha256=digest,
@@ -143,3 +172,43 @@ class Shard:
         """Let go of the file of an uncommitted shard."""
         if not self.committed:
             self._writer.abort()
+            self._temp.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """What a process needs to write shards of a run: plain values, for processes that other machines run too.
+
+    Attributes:
+        folder: where they stand.
+        format: name of their format.
+        layout: what a file holds.
+        size: where shards end.
+    """
+
+    folder: Path
+    format: str
+    layout: Layout
+    size: ShardSize
+
+    def open(
+        self,
+        number: int,
+        intake: Intake,
+        records: Iterator[Record | Failure],
+        finished: Finished,
+        *,
+        writer: str = "",
+    ) -> Shard:
+        """A new shard in the place of whatever has its name.
+
+        Args:
+            number: of the shard in the run.
+            intake: what its records pass through.
+            records: these.
+            finished: told of the shard once it has its name.
+            writer: who writes, where several processes may be at the same shard.
+        """
+        form = formats()[self.format]
+        path = self.folder / shard_name(number, form.suffixes[0])
+        return Shard(intake, records, path=path, form=form, layout=self.layout, finished=finished, writer=writer)

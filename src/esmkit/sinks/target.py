@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import count
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,9 +25,9 @@ from esmkit.sinks.files import (
     temporary,
 )
 from esmkit.sinks.format import FloatType, Format, Layout, choose_format
-from esmkit.sinks.manifest import FinishedShard, Manifest, run_identity
+from esmkit.sinks.manifest import FinishedShard, Manifest, Passed, run_identity
 from esmkit.sinks.place import Place
-from esmkit.sinks.shard import Intake, Shard
+from esmkit.sinks.shard import Intake, Shard, Shards, ShardSize, intakes
 from esmkit.types import Column, Failure, Record
 
 
@@ -64,6 +64,7 @@ def open_target(
     provenance: Mapping[str, Any],
     shard_records: int,
     shard_residues: int,
+    weigh: Callable[[int], int] | None = None,
     overwrite: bool = False,
 ) -> Target:
     """Open a new target, or one that an earlier run of the same arguments left, finished or not.
@@ -77,6 +78,7 @@ def open_target(
         provenance: what makes the results (model, weights, versions), JSON values; embedded in the files.
         shard_records: a shard closes at this many records,
         shard_residues: or at this many residues, whatever comes first.
+        weigh: what a record of so many residues counts for towards them; see `ShardSize`.
         overwrite: replace a finished run, one with other arguments, or a single file that is not ours. An
             unfinished run with the same arguments is continued all the same. A single file is replaced only when the
             new one is ready; shards in a directory are deleted at once.
@@ -119,6 +121,7 @@ def open_target(
         columns=[asdict(column) for column in columns],
         shard_records=shard_records,
         shard_residues=shard_residues,
+        **({"shards_by": "cost"} if weigh else {}),
     )
     place = Place(out, out.with_name(f".{out.name}.partial") if single else out, single)
     refuse_foreign(place.folder)
@@ -128,17 +131,28 @@ def open_target(
     except BaseException:
         place.leave(lock)
         raise
-    return Target(place, form, Layout(tuple(columns), dtype, provenance), manifest, lock, overwrite=overwrite)
+    size = ShardSize(shard_records, shard_residues, weigh)
+    shards = Shards(place.folder, form.name, Layout(tuple(columns), dtype, provenance), size)
+    return Target(place, form, shards, manifest, lock, overwrite=overwrite)
 
 
 class Target:
-    """An open target; use it as a context manager, which drops an uncommitted shard and lets go of the lock."""
+    """An open target; use it as a context manager, which drops an uncommitted shard and lets go of the lock.
+
+    Either `pending` hands out the shards that are to be written, one after another; or others write them, with
+    `shards`, in any order, `enter` notes each, and `end` says that there are no more.
+
+    Attributes:
+        shards: what another process needs to write shards of this run.
+        overwrite: whether shards of another input are replaced.
+    """
 
     def __init__(
-        self, place: Place, form: Format, layout: Layout, manifest: Manifest, lock: FolderLock, *, overwrite: bool
+        self, place: Place, form: Format, shards: Shards, manifest: Manifest, lock: FolderLock, *, overwrite: bool
     ) -> None:
-        self._place, self._format, self._layout = place, form, layout
-        self._manifest, self._lock, self._overwrite = manifest, lock, overwrite
+        self.shards, self.overwrite = shards, overwrite
+        self._place, self._format = place, form
+        self._manifest, self._lock = manifest, lock
         self._shard: Shard | None = None
         self._resumed = 0
         self._exhausted = False
@@ -155,8 +169,13 @@ class Target:
         if not self._lock.released:
             if self._shard:
                 self._shard.abort()
-            sweep(self._place.folder, keep={shard.file for shard in self._manifest.shards})
+            sweep(self._place.folder, keep=self._manifest.files())
             self._place.leave(self._lock)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether an earlier run reached the end of its input."""
+        return self._manifest.complete
 
     @property
     def summary(self) -> Summary:
@@ -176,72 +195,100 @@ class Target:
             InvalidInputError: the input is not the one that a finished shard was made from.
             InternalError: a shard was not committed before the next was asked for.
         """
-        stream = iter(records)
-        for number in count():
-            first = next(stream, None)
-            if first is None:
-                self._demand_end(number)
-                return
-            identity = self._manifest.identity
-            intake = Intake(
-                first, stream, max_records=identity["shard_records"], max_residues=identity["shard_residues"]
-            )
+        number = -1
+        for number, intake in enumerate(intakes(records, self.shards.size)):
             items = iter(intake)
-            if self._is_intact(number):
+            if self.is_intact(number):
                 # Kept only where a changed shard is to be computed again.
-                passed = deque(items, maxlen=None if self._overwrite else 0)
-                if intake.input_sha256 == self._manifest.shards[number].input_sha256:
-                    self._resumed += 1
+                passed = deque(items, maxlen=None if self.overwrite else 0)
+                if self.is_resumed(number, intake):
                     continue
-                self._forget(number, f"records {intake.first} to {intake.first + intake.records - 1} changed")
                 items = iter(passed)
-            elif self._manifest.complete and number >= len(self._manifest.shards):
-                self._forget(number, f"records from {intake.first} on are new")
+            else:
+                self.expect(number, intake.first)
             yield self._open(number, intake, items)
+        if self._shard and not self._shard.committed:
+            raise InternalError("commit the last shard before asking for the next")
+        self.end(number + 1)
 
     def _open(self, number: int, intake: Intake, records: Iterator[Record | Failure]) -> Shard:
         if self._shard and not self._shard.committed:
             raise InternalError("commit a shard before asking for the next")
-
-        def finished(entry: FinishedShard, failures: list[Failure]) -> None:
-            stop = entry.first + entry.records
-            replace_failures(self._place.failures, first=entry.first, stop=stop, failures=failures)
-            self._manifest.shards[number : number + 1] = [entry]
-            self._manifest.complete = False
-            self._manifest.write(self._place.manifest)
-
-        path = self._place.folder / shard_name(number, self._format.suffixes[0])
-        self._shard = Shard(intake, records, path=path, form=self._format, layout=self._layout, finished=finished)
+        self._shard = self.shards.open(number, intake, records, partial(self.enter, number))
         return self._shard
 
-    def _is_intact(self, number: int) -> bool:
+    def enter(self, number: int, entry: FinishedShard, failures: Sequence[Failure]) -> None:
+        """Notes a shard whose file has its name."""
+        stop = entry.first + entry.records
+        replace_failures(self._place.failures, first=entry.first, stop=stop, failures=failures)
+        self._manifest.shards[number] = entry
+        self._manifest.complete = False
+        self._manifest.write(self._place.manifest)
+
+    @property
+    def finished(self) -> dict[int, FinishedShard]:
+        """What the manifest says, whatever is left of it."""
+        return dict(self._manifest.shards)
+
+    def intact(self) -> dict[int, FinishedShard]:
+        """The shards that need not be computed again, as long as their input is the same."""
+        return {number: shard for number, shard in self._manifest.shards.items() if self.is_intact(number)}
+
+    def is_intact(self, number: int) -> bool:
         """Whether a shard is finished, and its file and failures are as they were written."""
-        if number >= len(self._manifest.shards):
+        shard = self._manifest.shards.get(number)
+        if shard is None:
             return False
         if self._manifest.sha256:  # assembled, and the whole file was compared when it was opened
             return True
-        shard = self._manifest.shards[number]
         path = self._place.folder / shard.file
         failed = bisect_left(self._failed, shard.first + shard.records) - bisect_left(self._failed, shard.first)
         return failed == shard.failures and path.is_file() and sha256_of(path) == shard.sha256
 
+    def is_resumed(self, number: int, intake: Passed) -> bool:
+        """Counts an intact shard whose input is the same.
+
+        Raises:
+            InvalidInputError: its input has changed, and is not to be overwritten.
+        """
+        if self._manifest.shards[number].is_of(intake):
+            self._resumed += 1
+            return True
+        self._forget(number, f"records {intake.first} to {intake.first + intake.records - 1} changed")
+        return False
+
+    def expect(self, number: int, first: int) -> None:
+        """A shard that starts with record `first` is to be computed.
+
+        Raises:
+            InvalidInputError: the run was complete without it, and is not to be overwritten.
+        """
+        if self._manifest.complete and number >= len(self._manifest.shards):
+            self._forget(number, f"records from {first} on are new")
+
     def _forget(self, number: int, change: str) -> None:
         """The input differs from shard `number` on: an error, or with `overwrite` the end of those shards."""
-        if not self._overwrite:
+        if not self.overwrite:
             name = shard_name(number, self._format.suffixes[0])
             raise InvalidInputError(
                 f"the input is not that of the run in {self._place.out}: in {name}, {change}; give the same input, "
                 "choose another --out, or --overwrite",
                 source=str(self._place.out),
             )
-        del self._manifest.shards[number:]
-        self._manifest.complete = False
+        self._manifest.forget_from(number)
 
-    def _demand_end(self, number: int) -> None:
-        if self._shard and not self._shard.committed:
-            raise InternalError("commit the last shard before asking for the next")
-        if number < len(self._manifest.shards):
-            self._forget(number, f"records from {self._manifest.shards[number].first} on are missing")
+    def end(self, count: int) -> None:
+        """The input ended after so many shards, and all of them are finished.
+
+        Raises:
+            InvalidInputError: an earlier run had more of them, which are not to be overwritten.
+            InternalError: one is not finished.
+        """
+        beyond = sorted(number for number in self._manifest.shards if number >= count)
+        if beyond:
+            self._forget(count, f"records from {self._manifest.shards[beyond[0]].first} on are missing")
+        if len(self._manifest.shards) != count:
+            raise InternalError(f"{len(self._manifest.shards)} of {count} shards are finished")
         self._exhausted = True
 
     def finish(self) -> Summary:
@@ -272,12 +319,12 @@ class Target:
         The sidecars come first: a file is taken for ours by the digest in its manifest, so being killed between two
         steps never leaves a file that the next run takes for somebody else's.
         """
-        place, shards = self._place, self._manifest.shards
+        place, shards = self._place, self._manifest.in_order()
         if len(shards) == 1:
             whole, digest = place.folder / shards[0].file, shards[0].sha256
         else:
             whole = temporary(place.folder / f"assembled{self._format.suffixes[0]}")
-            self._format.assemble([place.folder / shard.file for shard in shards], whole, self._layout)
+            self._format.assemble([place.folder / shard.file for shard in shards], whole, self.shards.layout)
             digest = sha256_of(whole)
         self._manifest = replace(self._manifest, complete=True, sha256=digest)
         self._manifest.write(place.sidecar(MANIFEST), temp=temporary(place.manifest))

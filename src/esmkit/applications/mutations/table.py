@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from esmkit.applications.mutations.variants import Variant, check_wild_type, describe, parse
 from esmkit.errors import EsmkitError, InvalidConfigError, InvalidInputError, InvalidVariantError
@@ -84,6 +84,10 @@ class VariantTable:
             at for at, name in enumerate(self.names) if at not in used and name not in (*RESERVED, *OWN) and name
         ]
         self.cells = [Column(name, "str", ()) for name in (*OWN, *(self.names[at] for at in self._carried))]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy in another process opens the table anew."""
+        return {**self.__dict__, "_first_rows": iter(())}
 
     def variants(self, *, on_error: Literal["stop", "skip"] = "stop") -> Iterator[Variant | Failure]:
         """The rows in order.

@@ -1,0 +1,1 @@
+"""Files on Ray: the shards of a run computed by workers on many machines."""
