@@ -49,8 +49,8 @@ def test_the_migrations_make_exactly_the_tables_of_the_models(store: Store, url:
         head = context.get_current_revision()
     opened.close()
     assert differences == []
-    assert head == "0002"
-    assert len(Base.metadata.tables) == 8
+    assert head == "0003"
+    assert len(Base.metadata.tables) == 9
 
 
 def test_a_database_of_an_older_esmkit_gets_the_new_tables_and_keeps_what_is_there(

@@ -27,6 +27,7 @@ _OPTION_NAMES = {
     "predictors": ("--predictor",),
     "indexes": ("--index",),
     "cors_origins": ("--cors-origin",),
+    "webhook_hosts": ("--webhook-host",),
 }
 _VALUE_NAMES = {int: "N", float: "SECONDS", list[str]: "TEXT", str: "TEXT"}
 
@@ -96,9 +97,11 @@ def _run(settings: ServerSettings) -> int:
     from esmkit.server import logs, tracing
     from esmkit.server.app import create_app
     from esmkit.server.process import ServerProcess
+    from esmkit.store import data_folder
     from esmkit.web import add_to
 
     logs.configure(settings.log_level)
+    settings = dataclasses.replace(settings, jobs_folder=settings.jobs_folder or str(data_folder(os.environ) / "jobs"))
     traces = tracing.provider(os.environ)
     home = Settings.from_env(os.environ)
     with open_store(settings) as store:

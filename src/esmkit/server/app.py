@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
@@ -22,6 +23,7 @@ from esmkit.server import (
     openapi,
     routes_account,
     routes_catalog,
+    routes_jobs,
     routes_models,
     routes_service,
     routes_status,
@@ -38,6 +40,7 @@ from esmkit.server.errors import (
     answer_for,
     http_answer,
 )
+from esmkit.server.jobs import Worker
 from esmkit.server.limits import Limiter, RequestMemory
 from esmkit.server.logs import SERVER
 from esmkit.server.metrics import Metrics
@@ -53,7 +56,9 @@ if TYPE_CHECKING:
 
 WORKERS = 16
 """Requests for esmkit's own actions that are carried out at the same time; others wait their turn."""
-_CORS_HEADERS = ["Authorization", "Content-Type", "Content-Encoding", "X-API-Key", "X-Request-ID"]
+_CORS_HEADERS = [
+    *("Authorization", "Content-Type", "Content-Encoding", "Idempotency-Key", "Range", "X-API-Key", "X-Request-ID")
+]
 _SHOWN_HEADERS = ["X-Request-ID", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
 
 
@@ -71,8 +76,8 @@ def create_app(
 
     Raises:
         WeightsError: a predictor is missing or damaged.
-        InvalidConfigError: a predictor cannot be served, two models would have the same place in URLs, or rates cannot
-            be counted where asked.
+        InvalidConfigError: a predictor cannot be served, two models would have the same place in URLs, rates cannot be
+            counted where asked, or `jobs_folder` cannot be written.
     """
     catalog = Catalog(served_model(name, queue.info(name)) for name in settings.models)
     limiter = Limiter(settings)
@@ -90,6 +95,8 @@ def create_app(
         resources=actions.resources(settings),
         workers=ThreadPoolExecutor(WORKERS, "esmkit-action"),
     )
+    if settings.jobs_folder is not None:
+        server.jobs = Worker(server, Path(settings.jobs_folder))
     app = FastAPIOffline(
         docs_url=None,
         title="esmkit",
@@ -111,12 +118,14 @@ def create_app(
         routes_status.router,
     ):
         app.include_router(router)
+    if server.jobs is not None:
+        app.include_router(routes_jobs.router)
     _handle_errors(app)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=_CORS_HEADERS,
             expose_headers=_SHOWN_HEADERS,
         )
@@ -133,6 +142,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     interval_s = server.settings.probe_interval_s
     background = [asyncio.create_task(server.ledger.run()), asyncio.create_task(server.status.run(interval_s))]
     background.append(asyncio.create_task(server.limiter.watch()))
+    if server.jobs is not None:
+        background.append(asyncio.create_task(server.jobs.run()))
+        background.append(asyncio.create_task(server.jobs.webhooks.run()))
     for task in background:
         task.add_done_callback(_report)
     try:
@@ -141,6 +153,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        if server.jobs is not None:
+            await server.jobs.close()
         server.workers.shutdown(wait=False, cancel_futures=True)
         await server.queue.close()
         await server.ledger.flush()

@@ -108,6 +108,18 @@ class QuotaExceededError(RateLimitedError):
     code = "capacity.quota_exceeded"
 
 
+class ConflictError(UserError):
+    """What was named is not in the state for this."""
+
+    code = "user.conflict"
+
+
+class RangeError(UserError):
+    """The file has no such bytes."""
+
+    code = "user.range"
+
+
 class ClientGoneError(Exception):
     """The client closed the connection; there is nobody to answer."""
 
@@ -134,6 +146,11 @@ TABLE: Mapping[str, tuple[int, str]] = {
     "user.unknown_model": (404, "user.resource_not_found"),
     "user.unknown_action": (404, "user.resource_not_found"),
     "user.body_timeout": (408, "user.error"),
+    "user.unknown_job": (404, "user.resource_not_found"),
+    "user.conflict": (409, "user.validation"),
+    "user.range": (416, "user.validation"),
+    "user.job_quota": (429, "quota_exceeded"),
+    "user.invalid_input": (400, "user.validation"),
     "user.body_too_large": (413, "user.validation"),
     "user.answer_too_large": (413, "user.unsupported_option"),
     "user.unsupported_media": (415, "user.error"),
@@ -176,8 +193,8 @@ def answer_for(error: EsmkitError, *, request_id: str) -> ErrorAnswer:
     if isinstance(error, OverloadedError):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
         headers |= error.headers if isinstance(error, RateLimitedError) else {}
-    elif status == 503:
-        headers["Retry-After"] = "5"
+    elif status in (429, 503):
+        headers["Retry-After"] = "60" if status == 429 else "5"
     if status == 401:
         headers["WWW-Authenticate"] = 'Token realm="esmkit", Bearer realm="esmkit"'
         return ErrorAnswer(status, headers, _body("Unauthorized", error.message, [], status, code))

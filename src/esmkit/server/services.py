@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from esmkit.outputs import OutputOptions
     from esmkit.server.actions import Resources
     from esmkit.server.catalog import Catalog
+    from esmkit.server.jobs import Worker
     from esmkit.server.limits import Limiter, RequestMemory
     from esmkit.server.metrics import Metrics
     from esmkit.server.status import Status
@@ -54,7 +55,13 @@ class Queue(Protocol):
 
 @dataclass(slots=True)
 class Services:
-    """The parts of one server; `draining` is True from SIGTERM on, `workers` carry out esmkit's own actions."""
+    """The parts of one server.
+
+    Attributes:
+        workers: carry out esmkit's own actions.
+        draining: True from SIGTERM on.
+        jobs: works on batch jobs; None where there is no folder for them.
+    """
 
     settings: ServerSettings
     queue: Queue
@@ -68,6 +75,7 @@ class Services:
     resources: Resources
     workers: ThreadPoolExecutor
     draining: bool = False
+    jobs: Worker | None = None
 
     @property
     def bounds(self) -> Bounds:

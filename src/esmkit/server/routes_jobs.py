@@ -1,0 +1,357 @@
+"""Batch jobs: a file of proteins in, a file of results out, and what becomes of it in between."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import FileResponse, Response
+
+from esmkit.engine.jobs import Plan
+from esmkit.errors import InvalidConfigError
+from esmkit.server.answers import json_response
+from esmkit.server.auth import Caller, identify
+from esmkit.server.boundary import UNTIL_SENT
+from esmkit.server.calls import trace_of
+from esmkit.server.catalog import ServedModel
+from esmkit.server.errors import ConflictError, DrainingError, RangeError
+from esmkit.server.jobs import Worker, intake, links
+from esmkit.server.jobs.asked import Asked, JobQuery
+from esmkit.server.jobs.errors import DiskError, UnknownJobError
+from esmkit.server.jobs.run import ACTION
+from esmkit.server.jobs.shown import JobList, JobPage, Link, MadeJob, shown
+from esmkit.server.limits import tightest
+from esmkit.server.service_docs import answered
+from esmkit.server.services import Services, services
+from esmkit.server.settings import ServerSettings
+from esmkit.sinks.files import sync
+from esmkit.store import Job, NewJob, new_job_id
+
+PATH = "/api/v3/jobs"
+MEDIA_TYPES = {
+    "parquet": "application/vnd.apache.parquet",
+    "hdf5": "application/x-hdf5",
+    "npz": "application/x-npz",
+    "jsonl": "application/x-ndjson",
+    "csv": "text/csv",
+}
+_ID = re.compile(r"job_[A-Za-z0-9_-]{22}")
+_MARK = re.compile(r"[\x21-\x7e]{1,255}")
+_RANGE = re.compile(r"bytes=(?=\d|-\d)(\d{0,18})-(\d{0,18})")
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The proteins, in any of these formats; compressed or not (gzip, zstd, bzip2, xz).",
+        "content": {
+            "text/x-fasta": {"schema": {"type": "string"}, "example": ">P69905\nMVLSPADKTNVKAAW\n"},
+            "text/csv": {"schema": {"type": "string"}, "example": "id,sequence\nP69905,MVLSPADKTNVKAAW\n"},
+            "application/x-ndjson": {
+                "schema": {"type": "string"},
+                "example": '{"id": "P69905", "sequence": "MVLSPADKTNVKAAW"}\n',
+            },
+        },
+    },
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "Up to 255 visible characters; the same request with the same key is the same job.",
+            "schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
+        }
+    ],
+}
+router = APIRouter(tags=["jobs"])
+
+
+def _file(*errors: int) -> dict[str, Any]:
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}, "example": "PAR1..."}}
+    parts = {200: {"description": "The file.", "content": content}, 206: {"description": "Part.", "content": content}}
+    return {"response_class": FileResponse, "responses": parts | {status: {} for status in errors}}
+
+
+@router.post(
+    PATH, summary="Send a job", openapi_extra=_BODY, **answered(MadeJob, 400, 401, 403, 404, 408, 409, 413, 429, 503)
+)
+async def jobs_submit(request: Request, query: Annotated[JobQuery, Query()]) -> Response:
+    """The body is the input, the query says what to compute. The job runs when the models have nothing else to do."""
+    server, jobs, caller, headers = await _entered(request)
+    if server.draining:
+        raise DrainingError()
+    model = server.catalog.find(query.model)
+    caller.check(model=model.slug, action=ACTION)
+    until_sent: ExitStack = request.scope[UNTIL_SENT]
+    until_sent.enter_context(server.limiter.running(caller.id))
+    mark = _mark(request, caller)
+    _check(server, jobs, query, model)
+    settings, key_id = server.settings, caller.key.id if caller.key else None
+    if mark is None or await asyncio.to_thread(server.store.jobs.marked, mark) is None:
+        await asyncio.to_thread(server.store.jobs.check_quota, key_id, 0, **_quota(settings))
+    try:
+        with jobs.folder.upload() as folder:
+            digest = await intake.receive(
+                request, folder / "raw", max_bytes=settings.jobs_upload_bytes, timeout_s=settings.body_timeout_s
+            )
+            add = partial(_added, server, jobs, query, model, key_id, mark)
+            job = await asyncio.to_thread(add, folder, digest)
+    except OSError as error:
+        raise DiskError(error) from error
+    jobs.wake()
+    secret = None if job.webhook is None else jobs.webhooks.secret(key_id)
+    return json_response({**shown(job), "webhook_secret": secret}, headers=headers)
+
+
+@router.get(PATH, summary="The jobs of the key that asks", **answered(JobList, 401, 429))
+async def jobs_list(request: Request) -> Response:
+    """Newest first; those that were sent without a key where keys are off."""
+    server, _, caller, headers = await _entered(request)
+    found = await asyncio.to_thread(server.store.jobs.list, caller.key.id if caller.key else None)
+    return json_response({"jobs": [shown(job) for job in found]}, headers=headers, request=request)
+
+
+@router.get(PATH + "/{job_id}", summary="One job", **answered(JobPage, 401, 404, 429))
+async def jobs_get(request: Request, job_id: str) -> Response:
+    """How far it is, and what it says."""
+    *_, job, headers = await _found(request, job_id)
+    return json_response(shown(job), headers=headers)
+
+
+@router.post(PATH + "/{job_id}/cancel", summary="End a job", **answered(JobPage, 401, 404, 429))
+async def jobs_cancel(request: Request, job_id: str) -> Response:
+    """Nothing of a cancelled job is kept but its page; one that has ended stays as it is."""
+    server, jobs, job, headers = await _found(request, job_id)
+    await _cancelled(server, jobs, job)
+    *_, job, _ = await _found(request, job_id, counted=False)
+    return json_response(shown(job), headers=headers)
+
+
+@router.delete(PATH + "/{job_id}", summary="Delete a job", **answered(JobPage, 401, 404, 429))
+async def jobs_delete(request: Request, job_id: str) -> Response:
+    """Ends it if it runs, and deletes it with its result. Answers what it was."""
+    server, jobs, job, headers = await _found(request, job_id)
+    await asyncio.to_thread(server.store.jobs.expire, job.id)
+    jobs.cancel(job.id)
+    jobs.sweep_soon()
+    return json_response(shown(job), headers=headers)
+
+
+@router.post(
+    PATH + "/{job_id}/link", summary="A link to a result for others", **answered(Link, 400, 401, 404, 409, 429)
+)
+async def jobs_link(
+    request: Request,
+    job_id: str,
+    lifetime_s: Annotated[int, Query(description="How long it works.", ge=1, le=links.MAX_LIFETIME_S)] = 3600,
+) -> Response:
+    """Whoever has the link can read the result until it expires."""
+    _, jobs, job, headers = await _found(request, job_id)
+    _demand_done(job)
+    expires = int(time.time()) + lifetime_s
+    base = str(request.base_url).rstrip("/")
+    url = f"{base}{PATH}/{job.id}/result?{links.signed_query(jobs.folder, job.id, expires)}"
+    return json_response({"url": url, "expires_at": datetime.fromtimestamp(expires, UTC)}, headers=headers)
+
+
+@router.get(PATH + "/{job_id}/result", summary="The result of a job", **_file(400, 401, 403, 404, 409, 416, 429))
+async def jobs_result(
+    request: Request,
+    job_id: str,
+    expires: Annotated[int | None, Query(description="Of a link.", ge=0, le=2**53)] = None,
+    signature: Annotated[str | None, Query(description="Of a link.", max_length=100)] = None,
+) -> Response:
+    """The file, or a range of it. With the query of a link it needs no key."""
+    if expires is not None and signature is not None:
+        server = services(request)
+        jobs, headers = _worker(server), dict[str, str]()
+        links.check(jobs.folder, job_id, expires, signature)
+        job = await _read(server, job_id)
+    else:
+        _, jobs, job, headers = await _found(request, job_id)
+    _demand_done(job)
+    form = str(job.asked["format"])
+    path = jobs.folder.of(job.id).result(form)
+    return await _sent(request, path, f"{job.id}{path.suffix}", MEDIA_TYPES[form], headers)
+
+
+@router.get(PATH + "/{job_id}/failures", summary="Records without an answer", **_file(401, 404, 416, 429))
+async def jobs_failures(request: Request, job_id: str) -> Response:
+    """JSON lines, one per record that has no result: index, id, error. It grows while the job runs."""
+    _, jobs, job, headers = await _found(request, job_id)
+    path = await asyncio.to_thread(jobs.folder.of(job.id).failures, str(job.asked["format"]))
+    if path is None:
+        return Response(b"", headers=headers, media_type=MEDIA_TYPES["jsonl"])
+    return await _sent(request, path, f"{job.id}.failures.jsonl", MEDIA_TYPES["jsonl"], headers)
+
+
+# Who asks for what
+
+
+async def _entered(request: Request) -> tuple[Services, Worker, Caller, dict[str, str]]:
+    """Who asks, counted; with the headers of their limits."""
+    server = services(request)
+    caller = await identify(request, server.store, required=server.settings.asks_for_keys)
+    trace = trace_of(request)
+    trace.key, trace.version = caller.key.id if caller.key else None, "v3"
+    left = await server.limiter.take_request(caller.id)
+    return server, _worker(server), caller, tightest(left)
+
+
+async def _found(
+    request: Request, job_id: str, *, counted: bool = True
+) -> tuple[Services, Worker, Job, dict[str, str]]:
+    """A job of who asks.
+
+    Raises:
+        UnknownJobError: there is none, or it is somebody else's.
+    """
+    if counted:
+        server, jobs, caller, headers = await _entered(request)
+        key_id = caller.key.id if caller.key else None
+    else:
+        server = services(request)
+        jobs, key_id, headers = _worker(server), trace_of(request).key, {}
+    job = await _read(server, job_id)
+    if job.key_id != key_id:
+        raise UnknownJobError
+    return server, jobs, job, headers
+
+
+async def _read(server: Services, job_id: str) -> Job:
+    job = await asyncio.to_thread(server.store.jobs.get, job_id) if _ID.fullmatch(job_id) else None
+    if job is None:
+        raise UnknownJobError
+    return job
+
+
+def _worker(server: Services) -> Worker:
+    assert server.jobs is not None  # else these routes are not there
+    return server.jobs
+
+
+# A new job
+
+
+def _mark(request: Request, caller: Caller) -> str | None:
+    given = request.headers.get("idempotency-key")
+    if given is None:
+        return None
+    if not _MARK.fullmatch(given):
+        raise InvalidConfigError("Idempotency-Key takes 1 to 255 visible characters", setting="idempotency_key")
+    key_id = caller.key.id if caller.key else ""
+    return hashlib.sha256(f"{key_id} {given}".encode()).hexdigest()
+
+
+def _check(server: Services, jobs: Worker, query: JobQuery, model: ServedModel) -> None:
+    """Refuses what is wrong with a query before its input is read."""
+    if query.name and not query.name.isprintable():
+        raise InvalidConfigError("name takes printable characters", setting="name")
+    outputs, _ = Asked.of(query, input="fasta", max_length=server.settings.max_residues).built(model.shape)
+    Plan(tuple(outputs)).check_provided(server.queue.info(model.name).provides, model.slug)
+    if query.webhook is not None:
+        jobs.webhooks.hosts.check(query.webhook)
+
+
+def _quota(settings: ServerSettings) -> dict[str, int]:
+    return {"max_jobs": settings.jobs_per_key, "max_bytes": settings.jobs_bytes_per_key}
+
+
+def _added(
+    server: Services,
+    jobs: Worker,
+    query: JobQuery,
+    model: ServedModel,
+    key_id: str | None,
+    mark: str | None,
+    folder: Path,
+    digest: str,
+) -> Job:
+    """Reads an input once, to know that it can be read and how much it is, and puts the job into the queue."""
+    settings, path = server.settings, folder / "input"
+    intake.unpack(folder / "raw", path, max_bytes=settings.jobs_upload_bytes)
+    form = query.input or intake.detected(path)
+    asked = Asked.of(query, input=form, max_length=settings.max_residues)
+    columns = {"id_column": asked.id_column, "sequence_column": asked.sequence_column}
+    counts = intake.count(intake.records(path, form, **columns))
+    whole = json.dumps([model.slug, query.name, query.webhook, asked.stored(), digest], sort_keys=True)
+    new = NewJob(
+        id=new_job_id(),
+        key_id=key_id,
+        place=jobs.folder.place,
+        name=query.name,
+        model=model.slug,
+        asked=asked.stored(),
+        idempotency_sha256=mark,
+        request_sha256=hashlib.sha256(whole.encode()).hexdigest(),
+        records_total=counts.records,
+        residues_total=counts.residues,
+        size_bytes=path.stat().st_size,
+        webhook=query.webhook,
+    )
+    sync(path)
+    files = jobs.folder.of(new.id)
+    folder.rename(files.folder)  # before the store knows it: whoever takes the job finds its input
+    is_new = False
+    try:
+        job, is_new = server.store.jobs.add(new, **_quota(settings))
+    finally:
+        if not is_new:
+            files.delete()
+    if not is_new and job.request_sha256 != new.request_sha256:
+        raise ConflictError("another request was made with this Idempotency-Key; choose another one")
+    return job
+
+
+async def _cancelled(server: Services, jobs: Worker, job: Job) -> None:
+    await asyncio.to_thread(server.store.jobs.cancel, job.id, keep_s=server.settings.jobs_keep_s)
+    jobs.cancel(job.id)
+    if job.state == "queued":
+        await asyncio.to_thread(jobs.folder.of(job.id).delete)
+
+
+# Files
+
+
+def _demand_done(job: Job) -> None:
+    if job.state != "done":
+        reason = f": {job.error['message']}" if job.error else ""
+        wait = "" if job.has_ended else "; its result is there when it is done"
+        raise ConflictError(f"the job is {job.state}{reason}{wait}")
+
+
+async def _sent(request: Request, path: Path, name: str, media_type: str, headers: dict[str, str]) -> Response:
+    """A file, or the range of it that is asked for."""
+    try:
+        stat = await asyncio.to_thread(path.stat)
+    except FileNotFoundError:
+        raise UnknownJobError from None  # it has just expired, or its folder is not one of this server
+    _check_range(request, stat.st_size)
+    response = FileResponse(path, headers=headers, media_type=media_type, filename=name, stat_result=stat)
+    if trace_of(request).method == "HEAD":
+        return Response(headers=dict(response.headers))
+    return response
+
+
+def _check_range(request: Request, size_bytes: int) -> None:
+    """Refuses a range beyond the end; drops what is no single range, as a server may.
+
+    Raises:
+        RangeError: there are no such bytes.
+    """
+    given = request.headers.get("range")
+    if given is None:
+        return
+    found = _RANGE.fullmatch(given.strip())
+    first, last = found.groups() if found else ("", "")
+    if not found or (first and last and int(last) < int(first)):
+        request.scope["headers"] = [each for each in request.scope["headers"] if each[0] != b"range"]
+    elif (first and int(first) >= size_bytes) or (not first and int(last) == 0):
+        raise RangeError(f"the file has {size_bytes} bytes")
