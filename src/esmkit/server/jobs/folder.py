@@ -16,7 +16,7 @@ from pathlib import Path
 from esmkit import sinks
 from esmkit.errors import InvalidConfigError
 
-_SECRET_FILE = ".secret"
+_SIGNING_FILE = ".secret"
 _UPLOAD = ".upload-"
 UPLOAD_S = 3600.0
 """How long an input may take to arrive; what is older was left by a server that died."""
@@ -37,7 +37,7 @@ class JobsFolder:
         self.path = path
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._secret = _secret(path / _SECRET_FILE)
+            self._secret = _secret(path / _SIGNING_FILE)
         except OSError as error:
             raise InvalidConfigError(
                 f"cannot write {path}: {error.strerror}; choose another jobs_folder", setting="jobs_folder"
