@@ -1,4 +1,4 @@
-"""A stand-in for a provider of language models: OpenAI's chat completions on loopback, answers by the test."""
+"""A stand-in for providers of language models: OpenAI's chat completions and Anthropic's messages on loopback."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class Provider:
     refusal: Any = field(default_factory=lambda: {"error": {"message": "not for you"}})
 
     def __enter__(self) -> Self:
-        app = Starlette(routes=[Route("/v1/chat/completions", self._answer, methods=["POST"])])
+        paths = ("/v1/chat/completions", "/v1/messages")
+        app = Starlette(routes=[Route(path, self._answer, methods=["POST"]) for path in paths])
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
         listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
@@ -73,6 +74,8 @@ class Provider:
         reply = self.replies.pop(0)
         if isinstance(reply, int):
             return JSONResponse(self.refusal, status_code=reply)
+        if request.url.path == "/v1/messages":
+            return StreamingResponse(_anthropic(reply), media_type="text/event-stream")
         return StreamingResponse(self._chunks(reply), media_type="text/event-stream")
 
     async def _chunks(self, reply: str | dict[str, Any] | list[dict[str, Any]] | None) -> AsyncIterator[str]:
@@ -119,3 +122,25 @@ def _calls(calls: list[dict[str, Any]]) -> list[str]:
             for part in (written[:half], written[half:])
         ]
     return chunks
+
+
+async def _anthropic(reply: Reply) -> AsyncIterator[str]:
+    """Text, or one call of a tool, as Anthropic streams them."""
+    usage = {"input_tokens": 100, "output_tokens": 1}
+    head = {"id": "m", "type": "message", "role": "assistant", "model": "stand-in", "content": [], "usage": usage}
+    if isinstance(reply, dict):
+        ((name, arguments),) = reply.items()
+        block = {"type": "tool_use", "id": "call-0", "name": name, "input": {}}
+        delta = {"type": "input_json_delta", "partial_json": json.dumps(arguments)}
+    else:
+        block, delta = {"type": "text", "text": ""}, {"type": "text_delta", "text": str(reply)}
+    stop = "tool_use" if isinstance(reply, dict) else "end_turn"
+    for event in (
+        {"type": "message_start", "message": head},
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        {"type": "content_block_delta", "index": 0, "delta": delta},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": stop}, "usage": {"output_tokens": 10}},
+        {"type": "message_stop"},
+    ):
+        yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from esmkit.server.settings import describe
 from tests.chat_stand_in import Provider
-from tests.cli_calls import Esmkit, examples, in_process, start, write_fasta
+from tests.cli_calls import ROOT, Esmkit, examples, in_process, start, write_fasta
 
 NAME = "P56552"
 PROTEIN = examples()[NAME]
@@ -56,7 +57,7 @@ def test_nothing_leaves_this_machine_without_yes(
 ) -> None:
     call = esmkit("chat", "Hello", "--chat-model", "big:cloud", "--chat-base-url", provider.url)
     assert call.code == 2
-    assert "leave this machine" in call.err
+    assert "leave the machine" in " ".join(call.err.split())
     assert call.err.endswith("error: say --yes if messages may leave this machine\n")
     assert provider.asked == []
     provider.replies = ["Hello."]
@@ -125,6 +126,13 @@ def test_a_conversation_pastes_stops_and_ends(provider: Provider, tmp_path: Path
     assert len(said) == 2
     assert said[0].split("\n")[1] == "What is this?"
     assert said[1] == "And now?"
+
+
+def test_the_page_names_every_limit() -> None:
+    page = (ROOT / "docs" / "chat.md").read_text(encoding="utf-8")
+    limits = [(name, default) for name, default, _ in describe() if name.startswith("chat_") and default is not None]
+    assert len(limits) == 7
+    assert all(f"| `{name}` | {default:g} |" in page or f"| `{name}` | {default} |" in page for name, default in limits)
 
 
 def _wait_for(condition: object) -> None:

@@ -117,6 +117,7 @@ OWN_PAGES = {
     "search": (["search", "command-line"], 15),
     "annotate": (["search", "command-line"], 15),
     "mcp": (["agents"], 5),
+    "chat": (["chat"], 9),
 }
 """Commands whose options are on pages of their own, and how many they are at least."""
 ELSEWHERE = {"models", "version", "serve", "usage", *(name for name in OWN_PAGES if " " not in name)}

@@ -316,3 +316,15 @@ def test_rounds_that_make_no_sense_are_refused(esmkit: Esmkit, arguments: tuple[
 def test_a_next_plate_needs_a_label_and_a_wild_type(esmkit: Esmkit) -> None:
     assert "--label-column" in esmkit("design", "next", ROUND, "-w", GB1, *SITES).err
     assert "--wild-type" in esmkit("design", "next", ROUND, "--label-column", "fitness", *SITES).err
+
+
+@pytest.mark.parametrize(
+    "command", [("design", "propose"), ("design", "next", ROUND, "--label-column", "fitness", "-w")]
+)
+def test_a_residue_that_no_wild_type_has_is_named_with_record_file_and_line(
+    esmkit: Esmkit, tmp_path: Path, command: tuple[object, ...]
+) -> None:
+    parents = write(tmp_path / "parents.fasta", ">first", GB1, ">second", GB1[:30], f"{GB1[30:40]}B{GB1[41:]}")
+    refused = esmkit(*command, parents, "--id", "second", "--offset", "100")
+    assert refused.code == 2
+    assert f"record 'second' ({parents}, line 5), position 141: found 'B'" in " ".join(refused.err.split())

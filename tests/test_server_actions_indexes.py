@@ -78,6 +78,12 @@ def test_a_protein_of_the_index_finds_itself(api: Api) -> None:
     assert set(entry["hits"][0]) == {"id", "cosine", "length", "metadata"}
 
 
+def test_hits_come_with_their_sequences_if_asked(api: Api) -> None:
+    (entry,) = asked(api, "search", QUERIES[0], k=3, sequences=True).json()["results"]
+    known = proteins(40, seed=2)
+    assert [hit["sequence"] for hit in entry["hits"]] == [known[int(hit["id"][1:])] for hit in entry["hits"]]
+
+
 def test_annotations_are_those_of_the_library(api: Api, model: Model, index: Index) -> None:
     answer = asked(api, "annotate", *QUERIES, label_column="family", min_reliability=0.2)
     assert answer.status_code == 200, answer.text

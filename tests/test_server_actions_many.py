@@ -10,7 +10,7 @@ import pytest
 
 from esmkit.applications.fitting import FitOptions, fit, fit_data
 from esmkit.applications.labelled import LabelledRows
-from esmkit.applications.maps import hdbscan, leiden, pca
+from esmkit.applications.maps import hdbscan, leiden, pca, umap
 from esmkit.applications.predictors import Task
 from esmkit.applications.vectors import vectors
 from esmkit.engine import Model, load
@@ -57,6 +57,34 @@ def test_a_map_is_that_of_the_library(api: Api, model: Model) -> None:
     np.testing.assert_allclose(found["coordinates"], wanted.coordinates, atol=1e-4)
     np.testing.assert_allclose(found["explained"], wanted.explained, atol=1e-4)
     assert found["axes"] == ["PC1", "PC2", "PC3"]
+    assert "nearest" not in found
+
+
+@pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
+def test_a_umap_is_that_of_the_library(api: Api, model: Model) -> None:
+    answer = asked(api, "map", SEQUENCES, method="umap", neighbors=6, min_distance=0.3, seed=2)
+    assert answer.status_code == 200, answer.text
+    (found,) = answer.json()["results"]
+    wanted = umap(embedded(model, SEQUENCES), neighbors=6, min_distance=0.3, seed=2)
+    np.testing.assert_allclose(found["coordinates"], wanted.coordinates, atol=1e-2)
+    assert (found["axes"], found["explained"]) == (["UMAP 1", "UMAP 2"], None)
+
+
+def test_the_nearest_of_each_are_by_the_cosine_of_the_embeddings(api: Api, model: Model) -> None:
+    asked_for = [*SEQUENCES, SEQUENCES[5]]
+    (found,) = asked(api, "map", asked_for, nearest=4).json()["results"]
+    table = embedded(model, asked_for)
+    units = table / np.linalg.norm(table, axis=1, keepdims=True)
+    cosines = units @ units.T
+    for at, near in enumerate(found["nearest"]):
+        others = sorted((each for each in range(len(asked_for)) if each != at), key=lambda each: -cosines[at, each])
+        wanted = [cosines[at, each] for each in others[:4]]
+        assert [each["cosine"] for each in near] == pytest.approx(wanted, abs=1e-5)
+        assert at not in {each["item"] for each in near}
+        assert [cosines[at, each["item"]] for each in near] == pytest.approx(wanted, abs=1e-5)
+    assert found["nearest"][5][0] == {"item": 60, "cosine": pytest.approx(1, abs=1e-6)}
+    few = asked(api, "map", SEQUENCES[:3], nearest=50).json()["results"][0]["nearest"]
+    assert [len(near) for near in few] == [2, 2, 2]
 
 
 @pytest.mark.parametrize("method", ["hdbscan", "leiden"])
@@ -104,6 +132,10 @@ def test_a_fit_to_numbers_is_that_of_the_library(api: Api, model: Model) -> None
     assert found["scores"]["spearman"] > 0.5
     for name, (low, high) in tested["intervals"].items():
         assert found["intervals"][name] == pytest.approx([low, high], abs=1e-3)
+    of_test = {each["item"]: each["prediction"] for each in found["tested"]}
+    assert len(of_test) == 12
+    assert [LABELS[item] for item in of_test] == pytest.approx(wanted.answered.targets.tolist())
+    np.testing.assert_allclose(list(of_test.values()), wanted.answered.answers[:, 0], atol=1e-3)
     unseen = proteins(4, seed=9, letters="ACDEFG")
     assert [each["item"] for each in found["predictions"]] == [60, 61, 62, 63]
     predicted = [each["prediction"] for each in found["predictions"]]
@@ -158,6 +190,10 @@ def test_items_are_bounded_on_their_own(api: Api, action: str) -> None:
     ("action", "params", "field"),
     [
         ("map", {"components": 51}, "components"),
+        ("map", {"components": 3, "method": "umap"}, "components"),
+        ("map", {"method": "tsne"}, "method"),
+        ("map", {"min_distance": 1}, "min_distance"),
+        ("map", {"nearest": 51}, "nearest"),
         ("map", {"pool": "none"}, "pool"),
         ("map", {"layer": 1001}, "layer"),
         ("cluster", {"min_size": 61}, "min_size"),

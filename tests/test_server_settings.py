@@ -135,7 +135,7 @@ def test_the_key_of_the_chat_is_shown_nowhere(esmkit: Esmkit, monkeypatch: pytes
 def test_a_wrong_key_of_the_chat_is_not_repeated(tmp_path: Path) -> None:
     path = tmp_path / "serve.toml"
     path.write_text('chat_api_key = ["s3cret"]')
-    with pytest.raises(InvalidConfigError, match="chat_api_key: .*string") as caught:
+    with pytest.raises(InvalidConfigError, match=r"chat_api_key: .*string") as caught:
         ServerSettings.resolve({}, {}, path=path)
     assert "s3cret" not in str(caught.value.to_dict())
 

@@ -19,7 +19,8 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of this folder takes minutes."""
+    """All of this folder takes minutes, and comes last: from the first page on, an event loop runs in this thread."""
+    items.sort(key=lambda item: HERE in item.path.parents)
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.slow)

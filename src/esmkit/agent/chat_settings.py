@@ -156,9 +156,9 @@ class ChatSettings:
         place = f"Ollama's cloud, through {self.host}" if self.is_loopback else self.host
         is_open = not self.is_loopback and self.base_url.startswith("http://")
         return (
-            f"Your messages, with all sequences in them, and the results of tools leave this machine: they are sent "
-            f"to {place}, where the language model {self.name} reads them."
-            f"{' The connection is not encrypted.' if is_open else ''} Send nothing that must stay here."
+            f"Your messages, with all sequences in them, and the results of tools leave the machine where this esmkit "
+            f"runs: they are sent to {place}, where the language model {self.name} reads them."
+            f"{' The connection is not encrypted.' if is_open else ''} Send nothing that must not leave."
         )
 
 

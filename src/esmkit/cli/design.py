@@ -38,7 +38,7 @@ def propose(
     from esmkit.cli.design_propose import execute
     from esmkit.cli.mutation_scan import given_protein
 
-    parent = given_protein(source, sequence, protein_id)
+    parent = given_protein(source, sequence, protein_id, offset=offset)
     return execute(scoring, space, options, parent=parent, offset=offset, out=out)
 
 
@@ -69,7 +69,7 @@ def next_(
     from esmkit.cli.mutation_score import wild_type_of
     from esmkit.errors import InvalidConfigError
 
-    parent = wild_type_of(wild_type, protein_id)
+    parent = wild_type_of(wild_type, protein_id, offset=offset)
     if parent is None:
         raise InvalidConfigError("give the wild type: --wild-type protein.fasta", setting="wild_type")
     return execute(Request(tuple(rounds), parent, offset, models, space, options, out))

@@ -17,7 +17,7 @@ from esmkit.applications.design import (
     Space,
     Suggestion,
     next_plate,
-    offspring,
+    offspring_of_best,
     read_rounds,
 )
 from esmkit.applications.design.measured import substitution_only
@@ -148,16 +148,11 @@ def _candidates(request: Request, measured: Measured) -> list[str]:
 
 def _offspring(request: Request, space: Space, measured: Measured, random: np.random.Generator) -> list[str]:
     options = request.options
-    sign = 1 if options.goal == "max" else -1
-    best = np.argsort(-sign * measured.values, kind="stable")[: options.parents]
-    found = offspring(space, [measured.sequences[at] for at in best], options.max_candidates, random)
-    if not found:
-        raise InvalidConfigError(
-            "no offspring of the best measured variants keeps the constraints; allow more positions, residues or "
-            "mutations",
-            setting="generate",
-        )
-    say(f"{len(found):,} offspring of the best {len(best)} variants", quiet=request.models.quiet)
+    found = offspring_of_best(
+        space, measured, options.max_candidates, random, parents=options.parents, goal=options.goal
+    )
+    parents = min(options.parents, len(measured.sequences))
+    say(f"{len(found):,} offspring of the best {parents} variants", quiet=request.models.quiet)
     return found
 
 

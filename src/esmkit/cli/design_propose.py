@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from esmkit.cli.mutation_options import ScoringOptions
 from esmkit.cli.mutation_progress import VariantProgress
 from esmkit.cli.mutation_run import load_models, provenance_of
 from esmkit.cli.train_run import say
-from esmkit.config import Settings
 from esmkit.errors import InvalidConfigError
 from esmkit.types import Column, Record, Result
 
@@ -182,11 +180,6 @@ def _result(rank: int, proposal: Proposal) -> Result:
 def _predictor(folder: Path, scoring: ScoringOptions) -> Predictor:
     return load_predictor(
         folder,
-        device=scoring.device,
-        dtype=scoring.dtype,
-        attention=scoring.attention,
-        batch_tokens=scoring.batch_tokens,
-        threads=scoring.threads,
         length=LengthPolicy(scoring.long, scoring.max_length),
-        settings=Settings.from_env(os.environ, offline=scoring.offline or None),
+        **scoring.engine.loading(),
     )

@@ -7,20 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from esmkit.cli.options import (
-    INPUT,
-    MODEL,
-    Attention,
-    BatchTokens,
-    Device,
-    Dtype,
-    Json,
-    MaxLength,
-    Offline,
-    Overwrite,
-    Quiet,
-    Threads,
-)
+from esmkit.cli.options import INPUT, MODEL, EngineOptions, Json, MaxLength, Overwrite, Quiet
 
 MethodName = Literal["wt_marginal", "masked_marginal", "mutant_marginal", "pseudo_log_likelihood", "one_pass_pll"]
 
@@ -53,12 +40,7 @@ class ModelsOptions:
         Literal["error", "window"], typer.Option(help="Sequences above --max-length.", rich_help_panel=INPUT)
     ] = "error"
     max_length: MaxLength = 2048
-    device: Device = "auto"
-    dtype: Dtype = "float32"
-    attention: Attention = "auto"
-    batch_tokens: BatchTokens = None
-    threads: Threads = None
-    offline: Offline = False
+    engine: EngineOptions = EngineOptions()  # noqa: RUF009
     overwrite: Overwrite = False
     quiet: Quiet = False
     json: Json = False

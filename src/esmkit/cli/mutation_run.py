@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,6 @@ from esmkit.batching import LengthPolicy
 from esmkit.cli.mutation_options import ModelsOptions, ScoringOptions
 from esmkit.cli.mutation_progress import VariantProgress, VariantSummary
 from esmkit.cli.run import SHARD_RECORDS, Printer
-from esmkit.config import Settings
 from esmkit.engine import Model, load
 from esmkit.engine.budget import give_back_freed, shard_residues
 from esmkit.errors import InvalidConfigError, InvalidInputError
@@ -32,19 +30,9 @@ FORMATS = (".csv", ".parquet", ".jsonl")
 
 def load_models(options: ModelsOptions) -> list[Model]:
     """The models in the order given; a notice about an embedded one goes to stderr."""
-    settings = Settings.from_env(os.environ, offline=options.offline or None)
     models = []
     for name in options.model or [DEFAULT_MODEL]:
-        model = load(
-            name,
-            device=options.device,
-            dtype=options.dtype,
-            attention=options.attention,
-            batch_tokens=options.batch_tokens,
-            threads=options.threads,
-            length=LengthPolicy(options.long, options.max_length),
-            settings=settings,
-        )
+        model = load(name, length=LengthPolicy(options.long, options.max_length), **options.engine.loading())
         models.append(model)
         notice = model.engine.loaded.notice
         if notice and not options.quiet:

@@ -22,7 +22,7 @@ from esmkit.applications.mutations.logo import draw_logo
 from esmkit.applications.mutations.page import write_page
 from esmkit.applications.mutations.scan import Scan, assembled, scan_indices
 from esmkit.applications.mutations.scoring import names_of
-from esmkit.applications.mutations.variants import AMINO_ACIDS, SINGLE_COLUMNS, singles
+from esmkit.applications.mutations.variants import AMINO_ACIDS, SINGLE_COLUMNS, check_protein, check_wild_type, singles
 from esmkit.applications.pictures import SUFFIXES, demand_picture
 from esmkit.cli.mutation_options import ScoringOptions
 from esmkit.cli.mutation_run import ScoringRun, load_models, one_protein
@@ -58,7 +58,7 @@ class ScanRequest:
 
     def protein(self) -> Record:
         """What to scan."""
-        return given_protein(self.source, self.sequence, self.protein_id)
+        return given_protein(self.source, self.sequence, self.protein_id, offset=self.offset)
 
     def check(self) -> None:
         """Refuses before the work what could not be written after it."""
@@ -107,16 +107,19 @@ def execute(options: ScoringOptions, request: ScanRequest) -> int:
     return OK
 
 
-def given_protein(source: str, sequence: str | None, protein_id: str | None) -> Record:
-    """The protein of a command that takes a file, or the residues themselves.
+def given_protein(source: str, sequence: str | None, protein_id: str | None, *, offset: int) -> Record:
+    """The wild type of a command that takes a file, or the residues themselves.
 
     Raises:
         InvalidConfigError: neither was given, or both.
         InvalidInputError: the file holds no such protein, or several.
+        InvalidSequenceError: it holds other residues than the 20.
     """
     if bool(source) == bool(sequence):
         raise InvalidConfigError("give either PROTEIN or --sequence, one of the two", setting="source")
-    return Record(0, "sequence", sequence) if sequence else one_protein(source, protein_id)
+    if sequence:
+        return Record(0, "sequence", check_wild_type(sequence, offset=offset))
+    return check_protein(one_protein(source, protein_id), offset=offset)
 
 
 def segment_list(found: Hydropathy, offset: int) -> str:

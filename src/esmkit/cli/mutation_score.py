@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from esmkit.applications.mutations.table import VariantTable
+from esmkit.applications.mutations.variants import check_protein
 from esmkit.cli.mutation_options import ScoringOptions
 from esmkit.cli.mutation_run import ScoringRun, load_models, one_protein
 from esmkit.cli.run import OK, SOME_FAILED
@@ -44,10 +45,10 @@ def execute(
     return SOME_FAILED if run.summary.failures else OK
 
 
-def wild_type_of(given: str | None, protein_id: str | None) -> str | None:
+def wild_type_of(given: str | None, protein_id: str | None, *, offset: int) -> str | None:
     """The wild type, from a file or as it was written."""
     if given is None:
         return None
     if Path(given).is_file() or given == "-" or protein_id is not None or not given.isalpha():
-        return one_protein(given, protein_id).sequence
+        return check_protein(one_protein(given, protein_id), offset=offset).sequence
     return given

@@ -90,7 +90,7 @@ def score(
 
     table = VariantTable(
         source,
-        wild_type=wild_type_of(wild_type, protein_id),
+        wild_type=wild_type_of(wild_type, protein_id, offset=offset),
         offset=offset,
         variant_column=variant_column,
         sequence_column=sequence_column,

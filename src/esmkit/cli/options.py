@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import os
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -62,6 +63,25 @@ Json = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Where and how a model computes: what every command shares that loads one, or several."""
+
+    device: Device = "auto"
+    dtype: Dtype = "float32"
+    attention: Attention = "auto"
+    batch_tokens: BatchTokens = None
+    threads: Threads = None
+    offline: Offline = False
+
+    def loading(self) -> dict[str, Any]:
+        """The same as `engine.load` takes it."""
+        from esmkit.config import Settings
+
+        given = {name: getattr(self, name) for name in ("device", "dtype", "attention", "batch_tokens", "threads")}
+        return {**given, "settings": Settings.from_env(os.environ, offline=self.offline or None)}
+
+
+@dataclass(frozen=True, slots=True)
 class ModelOptions:
     """Which model, and what it takes: what every command shares that computes; `run.load_model` acts on it."""
 
@@ -80,12 +100,7 @@ class ModelOptions:
         str,
         typer.Option("--model", "-m", help="Slug, hub id, or path; see 'esmkit models list'.", rich_help_panel=MODEL),
     ] = "esm2-mini"
-    device: Device = "auto"
-    dtype: Dtype = "float32"
-    attention: Attention = "auto"
-    batch_tokens: BatchTokens = None
-    threads: Threads = None
-    offline: Offline = False
+    engine: EngineOptions = EngineOptions()
     quiet: Quiet = False
     json: Json = False
 
@@ -134,14 +149,11 @@ class RunOptions(ProteinOptions):
 
 
 def with_options(kind: type[Any], name: str) -> Callable[[Function], Function]:
-    """Turns the parameter `name` of a command, a dataclass of annotated fields, into options in its place."""
-    hints = typing.get_type_hints(kind, include_extras=True)
-    shared = [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
-        )
-        for field in dataclasses.fields(kind)
-    ]
+    """Turns the parameter `name` of a command, a dataclass of annotated fields, into options in its place.
+
+    A field whose default is such a dataclass itself becomes its options, in the place of the field.
+    """
+    shared = list(_parameters(kind))
 
     def expand(command: Function) -> Function:
         signature = inspect.signature(command, eval_str=True)
@@ -151,7 +163,7 @@ def with_options(kind: type[Any], name: str) -> Callable[[Function], Function]:
 
         @functools.wraps(command)
         def wrapper(**values: Any) -> Any:
-            given = kind(**{field.name: values.pop(field.name) for field in dataclasses.fields(kind)})
+            given = _taken(kind, values)
             return command(**{name: given}, **values)
 
         wrapper.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
@@ -159,6 +171,30 @@ def with_options(kind: type[Any], name: str) -> Callable[[Function], Function]:
         return typing.cast(Function, wrapper)
 
     return expand
+
+
+def _parameters(kind: type[Any]) -> Iterator[inspect.Parameter]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.default):
+            yield from _parameters(type(field.default))
+        else:
+            annotation = hints[field.name]
+            yield inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation
+            )
+
+
+def _taken(kind: type[Any], values: dict[str, Any]) -> Any:
+    """The options of a dataclass, taken from what the command line says."""
+    return kind(
+        **{
+            field.name: _taken(type(field.default), values)
+            if dataclasses.is_dataclass(field.default)
+            else values.pop(field.name)
+            for field in dataclasses.fields(kind)
+        }
+    )
 
 
 def with_run_options(command: Function) -> Function:

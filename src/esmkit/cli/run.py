@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +17,6 @@ from esmkit.batching import LengthPolicy
 from esmkit.cli.options import ModelOptions, RunOptions
 from esmkit.cli.progress import Progress
 from esmkit.cli.summary import RunSummary
-from esmkit.config import Settings
 from esmkit.engine import Model, load
 from esmkit.engine.budget import give_back_freed, shard_residues, share_one_heap
 from esmkit.errors import InvalidConfigError
@@ -131,14 +129,9 @@ def load_model(run: ModelOptions) -> Model:
     share_one_heap()
     model = load(
         run.model,
-        device=run.device,
-        dtype=run.dtype,
-        attention=run.attention,
-        batch_tokens=run.batch_tokens,
-        threads=run.threads,
         length=LengthPolicy(run.long, run.max_length),
         residues=ResiduePolicy(run.lowercase, run.strip_stop),
-        settings=Settings.from_env(os.environ, offline=run.offline or None),
+        **run.engine.loading(),
     )
     line = model.engine.loaded.notice
     if line and not run.quiet:

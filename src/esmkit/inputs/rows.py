@@ -8,12 +8,12 @@ from itertools import chain
 from pathlib import Path
 
 from esmkit.errors import InvalidInputError
+from esmkit.inputs.parquet import opened_parquet, text_rows
 from esmkit.inputs.source import COMPRESSIONS, STDIN, as_utf8
 from esmkit.inputs.tables import delimited_rows
 from esmkit.types import Origin
 
 Row = tuple[Origin, list[str]]
-_PARQUET_BATCH_ROWS = 1024
 _DELIMITERS = {".tsv": "\t", ".tab": "\t"}
 
 
@@ -55,17 +55,7 @@ def _delimited(source: str, delimiter: str) -> Iterator[Row]:
 
 
 def _parquet(source: str) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(source) as table:
-            yield Origin(source, 1), table.schema_arrow.names
-            line = 2
-            for batch in table.iter_batches(_PARQUET_BATCH_ROWS):
-                columns = [column.cast(pa.string()).to_pylist() for column in batch.columns]
-                for cells in zip(*columns, strict=True):
-                    yield Origin(source, line), [cell or "" for cell in cells]
-                    line += 1
-    except (OSError, pa.ArrowException) as error:
-        raise InvalidInputError(f"cannot read {source} as Parquet: {error}", source=source) from error
+    with opened_parquet(source) as file:
+        yield Origin(source, 1), file.schema_arrow.names
+        for line, cells in enumerate(text_rows(file), start=2):
+            yield Origin(source, line), cells

@@ -10,17 +10,15 @@ import csv
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import chain
 
 from esmkit.errors import InvalidInputError
 from esmkit.inputs.format import Format
+from esmkit.inputs.parquet import opened_parquet, text_rows
 from esmkit.inputs.source import STDIN, as_utf8, open_text
 from esmkit.types import Origin, Record
 
 DEFAULT_COLUMNS = {"id": ("id", "name", "accession", "entry"), "sequence": ("sequence", "seq")}
 """Column names that are looked for, in this order and in any case, where the caller names none."""
-_PARQUET_BATCH_ROWS = 1024
-_PARQUET_BUFFER_BYTES = 1 << 18
 
 
 def read_delimited(
@@ -72,25 +70,13 @@ def read_parquet(
     """
     if source == STDIN:
         raise InvalidInputError("Parquet is read from its end: give a file, not standard input", source=source)
-    # pyarrow takes a tenth of a second to import, which readers of FASTA need not pay.
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        # With these two options a column is read piece by piece; by default a whole row group lies in memory.
-        with pq.ParquetFile(source, buffer_size=_PARQUET_BUFFER_BYTES, pre_buffer=False) as table:
-            names = table.schema_arrow.names
-            id_at, sequence_at, *cells_at = _columns(source, names, id_column, sequence_column, other_columns)
-            wanted = [names[at] for at in (sequence_at, *cells_at, id_at) if at is not None]
-            batches = table.iter_batches(_PARQUET_BATCH_ROWS, columns=wanted)
-            texts = ([batch.column(name).cast(pa.string()).to_pylist() for name in wanted] for batch in batches)
-            rows = chain.from_iterable(zip(*columns, strict=True) for columns in texts)
-            for index, cells in enumerate(rows):
-                sequence, *others = (cell or "" for cell in cells)
-                record_id = f"row{index + 1}" if id_at is None else others.pop()
-                yield Record(index, record_id, sequence, origin=Origin(source, index + 2), cells=tuple(others))
-    except (OSError, pa.ArrowException) as error:
-        raise InvalidInputError(f"cannot read {source} as Parquet: {error}", source=source) from error
+    with opened_parquet(source) as file:
+        names = file.schema_arrow.names
+        id_at, sequence_at, *cells_at = _columns(source, names, id_column, sequence_column, other_columns)
+        wanted = [names[at] for at in (sequence_at, *cells_at, id_at) if at is not None]
+        for index, (sequence, *others) in enumerate(text_rows(file, wanted)):
+            record_id = f"row{index + 1}" if id_at is None else others.pop()
+            yield Record(index, record_id, sequence, origin=Origin(source, index + 2), cells=tuple(others))
 
 
 def delimited_rows(source: str, delimiter: str) -> Generator[tuple[int, list[str]]]:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from esmkit.batching import LengthPolicy
 from esmkit.errors import EsmkitError, OverloadedError, UserError
 from esmkit.server import bodies
-from esmkit.server.actions import ACTIONS
+from esmkit.server.actions import ACTIONS, PLANNED
 from esmkit.server.answers import json_response
 from esmkit.server.applied import applied
 from esmkit.server.auth import identify
@@ -26,7 +26,7 @@ from esmkit.server.limits import tightest
 from esmkit.server.logs import Trace
 from esmkit.server.presence import while_connected
 from esmkit.server.services import Services, services
-from esmkit.server.wire import binary, esm2, esm2_answers, legacy, mutations, mutations_answers
+from esmkit.server.wire import binary, esm2, legacy
 from esmkit.server.wire.base import Call, Version, parsed
 from esmkit.types import Failure, Result
 
@@ -70,7 +70,7 @@ async def answer(request: Request, version: Version, slug: str, action: str, *, 
     if server.settings.log_sequences:
         trace.sequences = [record.sequence for record in call.records]
     left += await server.limiter.take_residues(caller.id, call.residues)
-    size_bytes = _answer_bytes(call, model)
+    size_bytes = call.answer_bytes(model.shape)
     until_sent.enter_context(server.memory.hold(size_bytes, expansion=JSON_EXPANSION if media is None else 1))
     started = time.perf_counter()
     results = await while_connected(request, _computed(server, model, call, trace))
@@ -83,12 +83,6 @@ async def answer(request: Request, version: Version, slug: str, action: str, *, 
         response = await asyncio.to_thread(write, call, results)
     response.headers.update(tightest(left))
     return response
-
-
-def _answer_bytes(call: Call, model: ServedModel) -> int:
-    if isinstance(call, mutations.MutationCall):
-        return mutations_answers.answer_bytes(call)
-    return esm2_answers.answer_bytes(call, model.shape)
 
 
 def trace_of(request: Request) -> Trace:
@@ -107,9 +101,9 @@ async def _planned(
         )
         if version is None:
             return legacy.plan(body, action, model.shape, bounds)
-        if action == mutations.ACTION:
-            asked = parsed(mutations.request_type(bounds), body)
-            return mutations.plan(asked.items, asked.params, bounds)
+        if action in PLANNED:
+            own = PLANNED[action]
+            return own.plan(parsed(own.request(bounds), body), bounds)
         wanted = parsed(esm2.request_type(version, action, bounds), body)
         return esm2.plan(action, [item.sequence for item in wanted.items], wanted.params, model.shape, bounds)
 
@@ -149,20 +143,13 @@ def _failure(failures: Sequence[Failure], call: Call) -> EsmkitError:
 
 
 def _json_answer(request: Request, version: Version, call: Call, results: Sequence[Result]) -> Response:
-    if isinstance(call, mutations.MutationCall):
-        listed = mutations_answers.entries(call, results)
-    else:
-        listed = esm2_answers.entries(version, call, results)
-    content: dict[str, Any] = {call.results_key: listed}
+    content: dict[str, Any] = {call.results_key: call.entries(version, results)}
     if call.provenance:
         content["esmkit"] = results[0].meta.get("provenance", {})
     return json_response(content, request=request)
 
 
 def _binary_answer(media: binary.MediaType, call: Call, results: Sequence[Result]) -> Response:
-    if isinstance(call, mutations.MutationCall):
-        about, arrays = mutations_answers.about(call, results), list(mutations_answers.arrays_of(call, results))
-    else:
-        about, arrays = esm2_answers.about(call, results), list(esm2_answers.arrays_of(call, results))
-    body = binary.write(media, arrays, {"provenance": results[0].meta.get("provenance", {}), **about})
+    provenance = results[0].meta.get("provenance", {})
+    body = binary.write(media, list(call.arrays(results)), {"provenance": provenance, **call.about(results)})
     return Response(body, headers={"Vary": "Accept, Accept-Encoding"}, media_type=media.content_type)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from esmkit.errors import InvalidConfigError, UnknownModelError
 from esmkit.models import registry
-from esmkit.server.actions import ACTIONS
+from esmkit.server.actions import EXTENSIONS
 from esmkit.server.errors import UnknownActionError
-from esmkit.server.wire import esm2, mutations
+from esmkit.server.wire import esm2
 from esmkit.server.wire.base import Version
 from esmkit.types import ModelShape
 
@@ -114,7 +114,7 @@ def resolve_action(name: str, version: Version | None = None) -> str:
     """
     lowered = name.casefold()
     action = esm2.ALIASES.get(lowered, lowered)
-    own = (mutations.ACTION, *ACTIONS) if version is Version.V3 else ()
+    own = tuple(EXTENSIONS) if version is Version.V3 else ()
     if action not in (*esm2.ACTIONS, *own):
         choices = ", ".join((*esm2.ACTIONS, *own, *esm2.ALIASES))
         raise UnknownActionError(f"no action {name[:60]!r}; choose from {choices}")

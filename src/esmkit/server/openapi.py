@@ -14,8 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from esmkit.errors import DeadlineExceededError, EsmkitError, ModelExecutionError, UnknownModelError
-from esmkit.server.actions import ACTIONS as OWN_ACTIONS
-from esmkit.server.actions import Action
+from esmkit.server.actions import EXTENSIONS, Extension
 from esmkit.server.catalog import LISTED_ACTIONS, ServedModel, resolve_action
 from esmkit.server.errors import (
     BodyTimeoutError,
@@ -34,7 +33,7 @@ from esmkit.server.errors import (
 from esmkit.server.jobs.shown import EXAMPLES as JOB_EXAMPLES
 from esmkit.server.service_docs import EXAMPLES
 from esmkit.server.services import Services
-from esmkit.server.wire import binary, esm2_docs, esm2_examples, mutations, mutations_answers, schema
+from esmkit.server.wire import binary, esm2_docs, esm2_examples, schema
 from esmkit.server.wire.base import Version
 from esmkit.server.wire.esm2 import ACTIONS
 
@@ -144,18 +143,17 @@ def _add_models(document: Document, server: Services) -> None:
             operation = _operation(server, model, Version.V2, name, is_legacy=True)
             paths[f"/api/v1/models/{model.slug}/{name}"] = {"post": operation}
     for model in server.catalog.models:
-        paths[f"/api/v3/{model.slug}/{mutations.ACTION}"] = {"post": _mutations_operation(server, model)}
         for action in _served(server):
-            paths[f"/api/v3/{model.slug}/{action.name}"] = {"post": _own_operation(server, model, action)}
+            paths[f"/api/v3/{model.slug}/{action.name}"] = {"post": _extension_operation(server, model, action)}
 
 
-def _served(server: Services) -> list[Action]:
-    return [action for action in OWN_ACTIONS.values() if action.is_served(server.resources)]
+def _served(server: Services) -> list[Extension]:
+    return [action for action in EXTENSIONS.values() if action.is_served(server.resources)]
 
 
-def _answer_types(own: Iterable[Action]) -> Document:
+def _answer_types(own: Iterable[Extension]) -> Document:
     """Schemas of all answers by name, with those that they refer to."""
-    kinds: list[type[BaseModel]] = [esm2_docs.ErrorBody, esm2_docs.RequestSchema, mutations_answers.MutationsResults]
+    kinds: list[type[BaseModel]] = [esm2_docs.ErrorBody, esm2_docs.RequestSchema]
     for action in ACTIONS:
         kinds += [esm2_docs.response_type(version, action) for version in Version]
         kinds.append(esm2_docs.response_type(Version.V2, action, is_legacy=True))
@@ -190,38 +188,17 @@ def _operation(
     }
 
 
-def _mutations_operation(server: Services, model: ServedModel) -> Document:
-    return {
-        "tags": [model.slug],
-        "operationId": f"v3_{model.slug}_{mutations.ACTION}",
-        "summary": f"{model.title} (v3): effects of mutations",
-        "description": "Scores of variants, or of all single substitutions: log p(variant) - log p(wild type). An "
-        "extension, not one of BioLM's actions.",
-        **_exchange(
-            request={
-                "schema": mutations_answers.request_schema(server.bounds),
-                "examples": mutations_answers.request_examples(),
-            },
-            answer={
-                "schema": _ref("schemas", mutations_answers.MutationsResults.__name__),
-                "examples": mutations_answers.answer_examples(server.bounds),
-            },
-            is_binary=True,
-        ),
-    }
-
-
-def _own_operation(server: Services, model: ServedModel, action: Action) -> Document:
-    body, answer = dict(action.body), {"results": [dict(action.result)]}
+def _extension_operation(server: Services, model: ServedModel, action: Extension) -> Document:
+    request, answer = action.examples(server.bounds)
     return {
         "tags": [model.slug],
         "operationId": f"v3_{model.slug}_{action.name}",
         "summary": f"{model.title} (v3): {action.title}",
         "description": f"{action.description} An extension, not one of BioLM's actions.",
         **_exchange(
-            request={"schema": action.schema(server.bounds), "example": body},
-            answer={"schema": _ref("schemas", action.answer.__name__), "example": answer},
-            is_binary=False,
+            request={"schema": action.schema(server.bounds), **request},
+            answer={"schema": _ref("schemas", action.answer.__name__), **answer},
+            is_binary=action.is_binary,
         ),
     }
 
@@ -254,7 +231,7 @@ def _schema_operation(server: Services, version: Version) -> Document:
     slugs = [model.slug for model in server.catalog.models]
     model = server.catalog.models[0]
     example = esm2_docs.request_schema(version, "log_prob", server.bounds, model.shape)
-    own = [mutations.ACTION, *(each.name for each in _served(server))] if version is Version.V3 else []
+    own = [each.name for each in _served(server)] if version is Version.V3 else []
     choices = {"slug": ("Model.", slugs), "action": ("Action.", [*LISTED_ACTIONS, *own])}
     return {
         "tags": ["schemas"],

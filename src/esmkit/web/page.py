@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from esmkit import __version__
-from esmkit.server.auth import Caller, csrf_token, identify, session_secret
+from esmkit.errors import StoreError
+from esmkit.server.auth import Caller, address_of, csrf_token, identify, session_secret
 from esmkit.server.errors import UnauthorizedError
 from esmkit.server.services import Services, services
 from esmkit.web import assets
@@ -59,6 +60,10 @@ async def show(page: Page, request: Request, pages: tuple[Page, ...], *, status:
         caller = await identify(request, server.store, required=server.settings.asks_for_keys and not page.is_open)
     except UnauthorizedError:
         return RedirectResponse(f"/login?next={page.path}", 303)
+    except StoreError:
+        if not page.is_open:
+            raise
+        caller = Caller(None, address_of(request))  # who it is cannot be known now; an open page is for everybody
     data = dict(await page.data(request)) if page.data else {}
     secret = session_secret(request) if caller.key is not None else None
     frame = {

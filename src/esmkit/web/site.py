@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from esmkit.web import accounts, assets, chat, mcp
+from esmkit.web import accounts, assets, chat, keys, mcp, saved
 from esmkit.web.page import Page, show
 from esmkit.web.pages import PAGES
 
@@ -44,8 +44,8 @@ def add_to(app: FastAPI) -> None:
     router.add_api_route("/catalog", _moved, name="catalog_moved", include_in_schema=False)
     router.add_api_route("/catalog/{slug}", _moved, name="catalog_entry_moved", include_in_schema=False)
     app.router.routes[:0] = home.routes  # before the API's own
-    app.include_router(accounts.router)
-    app.include_router(chat.router)
+    for each in (accounts, keys, saved, chat):
+        app.include_router(each.router)
     app.include_router(router)
     app.mount(assets.mount_path(), assets.Assets(), name="web-assets")
 

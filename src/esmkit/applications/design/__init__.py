@@ -5,7 +5,7 @@ measured, candidates, features -> ensemble -> plate
 diverse                                 constraints
 """
 
-from esmkit.applications.design.candidates import offspring
+from esmkit.applications.design.candidates import offspring, offspring_of_best
 from esmkit.applications.design.ensemble import Ensemble
 from esmkit.applications.design.features import Featurizer
 from esmkit.applications.design.measured import Measured, read_rounds
@@ -30,6 +30,7 @@ __all__ = [
     "Weighted",
     "next_plate",
     "offspring",
+    "offspring_of_best",
     "propose",
     "read_rounds",
 ]

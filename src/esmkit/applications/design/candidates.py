@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
+from esmkit.applications.design.measured import Measured
 from esmkit.applications.design.space import Space, substituted
+from esmkit.errors import InvalidConfigError
 
 _TRIES = 5
 """For each that is wanted: a small space has fewer offspring than one may want."""
@@ -44,6 +47,40 @@ def offspring(space: Space, parents: Sequence[str], number: int, random: np.rand
         if space.holds(child) and child not in known:
             found[child] = None
     return list(found)
+
+
+def offspring_of_best(
+    space: Space,
+    measured: Measured,
+    number: int,
+    random: np.random.Generator,
+    *,
+    parents: int,
+    goal: Literal["max", "min"] = "max",
+) -> list[str]:
+    """Offspring of the best measured variants, see `offspring`.
+
+    Args:
+        space: what may change.
+        measured: earlier rounds.
+        number: how many are wanted.
+        random: decides.
+        parents: how many of the best, at most.
+        goal: whether high labels are the best, or low ones.
+
+    Raises:
+        InvalidConfigError: none keeps the constraints.
+    """
+    sign = 1 if goal == "max" else -1
+    best = np.argsort(-sign * measured.values, kind="stable")[:parents]
+    found = offspring(space, [measured.sequences[at] for at in best], number, random)
+    if not found:
+        raise InvalidConfigError(
+            "no offspring of the best measured variants keeps the constraints; allow more positions, residues or "
+            "mutations",
+            setting="generate",
+        )
+    return found
 
 
 def _crossed(first: str, second: str, random: np.random.Generator) -> str:

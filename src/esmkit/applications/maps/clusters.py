@@ -71,7 +71,7 @@ def demand_igraph() -> None:
     Raises:
         MissingExtraError: igraph is not installed.
     """
-    demand_module("igraph", reason="Leiden needs igraph", extra="cluster")
+    demand_module("igraph", reason="Leiden needs igraph", extra="leiden")
 
 
 def hdbscan(

@@ -263,15 +263,38 @@ def check_wild_type(sequence: str, *, offset: int = 0, name: str = "the wild typ
     Raises:
         InvalidSequenceError: names the first residue that is none of them.
     """
+    check_protein(Record(0, name, sequence), offset=offset, name=name)
+    return sequence
+
+
+def check_protein(record: Record, *, offset: int = 0, name: str | None = None) -> Record:
+    """The record of a wild type, if it consists of the 20 amino acids.
+
+    Args:
+        record: the protein.
+        offset: what the numbering adds to places in it.
+        name: what an error calls it; by default its id.
+
+    Raises:
+        InvalidSequenceError: names record, file and line, and the first residue that is none of them.
+    """
+    sequence, who = record.sequence, name or f"record {record.id!r}"
+    others = sequence.translate(_NO_AMINO_ACIDS)
+    index = sequence.index(others[0]) if others else 0
+    where: dict[str, Any] = {}
+    if record.origin is not None:
+        where = {"source": record.origin.source, "line": record.origin.line_of(index)}
+        who += f" ({where['source']}, line {where['line']})"
     if not sequence:
-        raise InvalidSequenceError(f"{name} is empty; give at least one residue", record_id=name)
-    if others := sequence.translate(_NO_AMINO_ACIDS):
-        position = sequence.index(others[0]) + 1 + offset
+        raise InvalidSequenceError(f"{who} is empty; give at least one residue", record_id=record.id, **where)
+    if others:
+        position = index + 1 + offset
         raise InvalidSequenceError(
-            f"{name}, position {position}: found {others[0]!r}, which has no probability to compare with; mutation "
+            f"{who}, position {position}: found {others[0]!r}, which has no probability to compare with; mutation "
             "effects need a wild type of the 20 amino acids, in upper case",
-            record_id=name,
+            record_id=record.id,
             position=position,
             residue=others[0],
+            **where,
         )
-    return sequence
+    return record

@@ -14,11 +14,12 @@ from esmkit.server.actions import (
     fitting,
     interacting,
     maps,
+    mutations,
     next_round,
     properties,
     search,
 )
-from esmkit.server.actions.base import Action, Resources
+from esmkit.server.actions.base import Action, Extension, Planned, Resources
 from esmkit.server.settings import ServerSettings
 
 _MODULES = (
@@ -26,8 +27,12 @@ _MODULES = (
     *(search, annotate, maps, cluster, comparing, interacting),
 )
 ACTIONS: dict[str, Action] = {module.ACTION.name: module.ACTION for module in _MODULES}
+"""Those that a function of `applications/` answers."""
+PLANNED: dict[str, Planned] = {mutations.ACTION.name: mutations.ACTION}
+"""Those that the queue answers, as it does BioLM's."""
+EXTENSIONS: dict[str, Extension] = {**PLANNED, **ACTIONS}
 
-__all__ = ["ACTIONS", "Action", "Resources", "resources"]
+__all__ = ["ACTIONS", "EXTENSIONS", "PLANNED", "Action", "Extension", "Planned", "Resources", "resources"]
 
 
 def resources(settings: ServerSettings) -> Resources:

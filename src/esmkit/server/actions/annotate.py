@@ -15,7 +15,7 @@ from esmkit.errors import InvalidConfigError
 from esmkit.server.actions.base import Action, Cost, Resources, checked_residues, request_type
 from esmkit.server.actions.indexed import MOST_HITS, IndexParams, opened, queries, stacked, wrong
 from esmkit.server.wire.base import Bounds
-from esmkit.server.wire.esm2_docs import Provenance, Shown
+from esmkit.server.wire.esm2_docs import Shown, answer_type
 
 _NUMBERS = 256
 """What an annotation takes in an answer."""
@@ -40,13 +40,6 @@ class AnnotateResult(Shown):
     cosine: float = Field(description="To that.")
     best: str = Field(description="The best label in any case.")
     second: str | None = Field(description="The label with the second most votes, if there is one.")
-
-
-class AnnotateResults(Shown):
-    """The answer to a request."""
-
-    results: list[AnnotateResult] = Field(description="One entry per item, in the order of the request.")
-    esmkit: Provenance | None = Field(None, description="With params.provenance: what made the answer.")
 
 
 def _request(bounds: Bounds) -> type[BaseModel]:
@@ -91,7 +84,7 @@ ACTION = Action(
     "is right. `esmkit annotate` measures that at the first use of a column; here columns can be asked for which that "
     "was done.",
     request=_request,
-    answer=AnnotateResults,
+    answer=answer_type(AnnotateResult),
     cost=_cost,
     run=_run,
     body={

@@ -1,10 +1,11 @@
-"""What an action of esmkit's own is: a request, its cost, a function of `applications/` that answers it.
+"""What an action of esmkit's own is: a request, and what answers it, a function of `applications/` or the queue.
 
 These actions are in v3 only, and no client of BioLM calls them. Each is one module of this folder.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from esmkit.applications.search import Index
 from esmkit.engine import Model
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire import esm2
-from esmkit.server.wire.base import Body, Bounds
+from esmkit.server.wire.base import Body, Bounds, Call
 from esmkit.server.wire.schema import inlined
 
 RESIDUES = STANDARD + NONSTANDARD
@@ -52,8 +53,8 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
-    """One action.
+class Extension(ABC):
+    """An action of esmkit's own, as the document of the server shows it.
 
     Attributes:
         name: in URLs.
@@ -61,21 +62,17 @@ class Action:
         description: more of it.
         request: type of the body, for the bounds of a server.
         answer: type of the answer, for the documentation.
-        cost: of a request; raises InvalidRequestError for what its type does not exclude.
-        run: answers it, in a thread: (request, model, resources) -> what the answer lists as `results`.
-        body, result: an example of a request, and of one entry of its answer.
         is_served: whether a server with these resources offers it.
+        is_binary: whether answers come in binary formats too.
     """
+
+    is_binary: ClassVar[bool]
 
     name: str
     title: str
     description: str
     request: Callable[[Bounds], type[BaseModel]]
     answer: type[BaseModel]
-    cost: Callable[[Any, Bounds], Cost]
-    run: Callable[[Any, Model, Resources], Sequence[Mapping[str, Any]]]
-    body: Mapping[str, Any]
-    result: Mapping[str, Any]
     is_served: Callable[[Resources], bool] = lambda resources: True
 
     def schema(self, bounds: Bounds) -> dict[str, Any]:
@@ -84,6 +81,52 @@ class Action:
         if "params" not in described["required"]:
             described["properties"]["params"]["type"] = ["object", "null"]
         return described
+
+    @abstractmethod
+    def examples(self, bounds: Bounds) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Of a request and its answer: OpenAPI's `example` or `examples`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action(Extension):
+    """One that a function of `applications/` answers.
+
+    Attributes:
+        cost: of a request; raises InvalidRequestError for what its type does not exclude.
+        run: answers it, in a thread: (request, model, resources) -> what the answer lists as `results`.
+        body, result: an example of a request, and of one entry of its answer.
+    """
+
+    is_binary: ClassVar[bool] = False
+
+    cost: Callable[[Any, Bounds], Cost]
+    run: Callable[[Any, Model, Resources], Sequence[Mapping[str, Any]]]
+    body: Mapping[str, Any]
+    result: Mapping[str, Any]
+
+    def examples(self, bounds: Bounds) -> tuple[dict[str, Any], dict[str, Any]]:
+        """One of each."""
+        return {"example": dict(self.body)}, {"example": {"results": [dict(self.result)]}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned(Extension):
+    """One that a call of the queue answers.
+
+    Attributes:
+        plan: what the queue must compute for a request; raises InvalidRequestError for what its type does not exclude.
+        shown: examples of requests, and of their answers, by name.
+    """
+
+    is_binary: ClassVar[bool] = True
+
+    plan: Callable[[Any, Bounds], Call]
+    shown: Callable[[Bounds], tuple[dict[str, Any], dict[str, Any]]]
+
+    def examples(self, bounds: Bounds) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Several of each."""
+        requests, answers = self.shown(bounds)
+        return {"examples": requests}, {"examples": answers}
 
 
 class Entry(Body):

@@ -15,7 +15,7 @@ from esmkit.server.actions.base import Action, Cost, Resources, checked_residues
 from esmkit.server.actions.many import MOST_ITEMS, EmbeddingParams, check_number, embeddings, many_type
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire.base import Bounds
-from esmkit.server.wire.esm2_docs import Provenance, Shown
+from esmkit.server.wire.esm2_docs import Shown, answer_type
 
 _NUMBERS = 8
 """What a protein takes in an answer."""
@@ -51,13 +51,6 @@ class ClusterResult(Shown):
     )
     sizes: dict[str, int] = Field(description="By cluster, how many items; the largest first.")
     noise: int = Field(description="Items that belong to no cluster.")
-
-
-class ClusterResults(Shown):
-    """The answer to a request."""
-
-    results: list[ClusterResult] = Field(description="One entry: the clusters of all items.")
-    esmkit: Provenance | None = Field(None, description="With params.provenance: what made the answer.")
 
 
 def _request(bounds: Bounds) -> type[BaseModel]:
@@ -118,7 +111,7 @@ ACTION = Action(
     title="clusters of proteins",
     description=f"Groups of 3 to {MOST_ITEMS:,} proteins whose embeddings lie close together.",
     request=_request,
-    answer=ClusterResults,
+    answer=answer_type(ClusterResult, "One entry: the clusters of all items."),
     cost=_cost,
     run=_run,
     body={

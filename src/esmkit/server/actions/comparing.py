@@ -16,7 +16,7 @@ from esmkit.server.actions.base import Action, Cost, Pair, Resources, checked_re
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire import esm2
 from esmkit.server.wire.base import Bounds
-from esmkit.server.wire.esm2_docs import Provenance, Shown
+from esmkit.server.wire.esm2_docs import Shown, answer_type
 
 MAX_CELLS = 2**22
 """Residues of A times residues of B; their matrix and what is made of it take some 60 bytes for each."""
@@ -81,13 +81,6 @@ class CompareResult(Shown):
     pairs: list[tuple[int, int]] = Field(description="Aligned residues of A and B, from 1.")
 
 
-class CompareResults(Shown):
-    """The answer to a request."""
-
-    results: list[CompareResult] = Field(description="One entry per item, in the order of the request.")
-    esmkit: Provenance | None = Field(None, description="With params.provenance: what made the answer.")
-
-
 @cache
 def _request(bounds: Bounds) -> type[BaseModel]:
     return request_type("Compare", bounds, CompareParams, Pair)
@@ -144,7 +137,7 @@ ACTION = Action(
     "which residues correspond, which stretches are conserved, and how far the score is above that of shuffled "
     "proteins. Similarities are in standard deviations above what is usual for the two residues.",
     request=_request,
-    answer=CompareResults,
+    answer=answer_type(CompareResult),
     cost=_cost,
     run=_run,
     body={

@@ -29,7 +29,7 @@ from esmkit.server.actions.properties import ServedPredictor, predictor_named
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire import esm2
 from esmkit.server.wire.base import Body, Bounds
-from esmkit.server.wire.esm2_docs import Provenance, Shown
+from esmkit.server.wire.esm2_docs import Shown, answer_type
 
 MAX_SCORED = 100_000
 """Variants that the search of a request looks at: some seconds of one core."""
@@ -120,13 +120,6 @@ class DesignResult(Shown):
     proposals: list[DesignProposal] = Field(
         description="The best first; fewer than wanted where no other that was found is far enough."
     )
-
-
-class DesignResults(Shown):
-    """The answer to a request."""
-
-    results: list[DesignResult] = Field(description="One entry per item, in the order of the request.")
-    esmkit: Provenance | None = Field(None, description="With params.provenance: what made the answer.")
 
 
 @cache
@@ -277,7 +270,7 @@ ACTION = Action(
     description="Variants of a parent that the model finds most plausible, or for which a predictor of this server "
     "says most, or both, within constraints; far enough from each other, with what each mutation adds.",
     request=_request,
-    answer=DesignResults,
+    answer=answer_type(DesignResult),
     cost=_cost,
     run=_run,
     body={

@@ -18,8 +18,8 @@ from esmkit.server.actions.base import Action, Cost, Item, Resources, checked_re
 from esmkit.server.actions.many import MOST_ITEMS, EmbeddingParams, check_number, embeddings, many_type
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire.base import Bounds
-from esmkit.server.wire.esm2_docs import Provenance, Shown
-from esmkit.types import Record
+from esmkit.server.wire.esm2_docs import Shown, answer_type
+from esmkit.types import FloatArray, Record
 
 FEWEST_LABELLED, MOST_CLASSES = 20, 5
 MOST_NUMBERS = 2_600_000
@@ -42,7 +42,7 @@ class FitParams(EmbeddingParams):
 
 
 class FittedPrediction(Shown):
-    """What is predicted for one protein without a label."""
+    """What is predicted for one protein."""
 
     item: int = Field(description="Its 0-based number in the request.")
     prediction: float | str = Field(description="A number, or the name of a class.")
@@ -60,14 +60,8 @@ class FitResult(Shown):
     cross_validation: dict[str, float | None] = Field(description="Scores within the train part; null: undefined.")
     scores: dict[str, float | None] = Field(description="Scores on the test part.")
     intervals: dict[str, tuple[float, float] | None] = Field(description="95 % confidence intervals of these.")
+    tested: list[FittedPrediction] = Field(description="Of the test part, whose labels had no part in the fit.")
     predictions: list[FittedPrediction] = Field(description="Of the items without a label, in their order.")
-
-
-class FitResults(Shown):
-    """The answer to a request."""
-
-    results: list[FitResult] = Field(description="One entry.")
-    esmkit: Provenance | None = Field(None, description="With params.provenance: what made the answer.")
 
 
 def _request(bounds: Bounds) -> type[BaseModel]:
@@ -106,19 +100,19 @@ def _classes(items: Sequence[LabelledItem]) -> set[str]:
 def _run(asked: Any, model: Model, resources: Resources) -> Sequence[Mapping[str, Any]]:
     items, params = cast(Sequence[LabelledItem], asked.items), cast(FitParams, asked.params)
     kind: TaskKind = "classification" if (classes := _classes(items)) else "regression"
-    known = [(item.sequence, str(item.label)) for item in items if item.label is not None]
+    known = [at for at, item in enumerate(items) if item.label is not None]
     _check_size(len(known), model.width, len(classes) or 1)
-    records = [Record(at, f"labelled {at + 1}", sequence) for at, (sequence, _) in enumerate(known)]
     rows = LabelledRows(
         Task(kind, "sequence", "label"),
-        records,
-        [[label] for _, label in known],
+        [Record(place, f"labelled {place + 1}", items[at].sequence) for place, at in enumerate(known)],
+        [[str(items[at].label)] for at in known],
         {"train": np.arange(len(known))},
         named=False,
     )
-    options = FitOptions(LINEAR[kind], (params.layer,), (params.pool,), seed=params.seed)
-    found = fit(model, fit_data(rows, seed=params.seed), options)
-    return [_shown(found, _predictions(found, items, params, model))]
+    data = fit_data(rows, seed=params.seed)
+    found = fit(model, data, FitOptions(LINEAR[kind], (params.layer,), (params.pool,), seed=params.seed))
+    tested = _predictions(found, [known[place] for place in data.members("test")], found.answered.answers)
+    return [_shown(found, tested, _others(found, items, params, model))]
 
 
 def _check_size(labelled: int, width: int, outputs: int) -> None:
@@ -129,11 +123,17 @@ def _check_size(labelled: int, width: int, outputs: int) -> None:
         raise InvalidRequestError([Issue(("items",), message, "too_many_labels")])
 
 
-def _predictions(found: Fit, items: Sequence[LabelledItem], params: FitParams, model: Model) -> list[dict[str, Any]]:
+def _others(found: Fit, items: Sequence[LabelledItem], params: FitParams, model: Model) -> list[dict[str, Any]]:
+    """What is said of the items without a label."""
     numbers = [at for at, item in enumerate(items) if item.label is None]
     if not numbers:
         return []
     answers = found.estimator.answers(embeddings([items[at] for at in numbers], params, model))
+    return _predictions(found, numbers, answers)
+
+
+def _predictions(found: Fit, numbers: Sequence[int], answers: FloatArray) -> list[dict[str, Any]]:
+    """Predictions for the items of these numbers, from what the estimator answers."""
     classes = found.card.task.classes
     if not classes:
         return [{"item": at, "prediction": value} for at, value in zip(numbers, answers[:, 0].tolist(), strict=True)]
@@ -147,18 +147,19 @@ def _predictions(found: Fit, items: Sequence[LabelledItem], params: FitParams, m
     ]
 
 
-def _shown(found: Fit, predictions: list[dict[str, Any]]) -> dict[str, Any]:
+def _shown(found: Fit, tested: list[dict[str, Any]], predictions: list[dict[str, Any]]) -> dict[str, Any]:
     metrics, candidate = found.card.metrics, found.chosen.candidate
-    tested = metrics["test"]
+    scores = metrics["test"]
     return {
         "task": found.card.task.kind,
         "estimator": candidate.estimator,
         "settings": {candidate.setting: candidate.value},
         "train": metrics["train"]["proteins"],
-        "test": tested["proteins"],
+        "test": scores["proteins"],
         "cross_validation": dict(found.chosen.scores),
-        "scores": {name: tested[name] for name in tested["intervals"]},
-        "intervals": dict(tested["intervals"]),
+        "scores": {name: scores[name] for name in scores["intervals"]},
+        "intervals": dict(scores["intervals"]),
+        "tested": tested,
         "predictions": predictions,
     }
 
@@ -171,7 +172,7 @@ ACTION = Action(
     f"without one. Labelled items x width of the model x square of classes are {MOST_NUMBERS:,} at most, classes "
     f"{MOST_CLASSES}. Nothing is kept; `esmkit fit` makes predictors to keep.",
     request=_request,
-    answer=FitResults,
+    answer=answer_type(FitResult, "One entry."),
     cost=_cost,
     run=_run,
     body={
@@ -195,6 +196,7 @@ ACTION = Action(
             "mae": (0.092, 0.284),
             "r2": (0.921, 0.998),
         },
+        "tested": [{"item": 3, "prediction": 1.61}, {"item": 7, "prediction": 3.35}],
         "predictions": [{"item": 24, "prediction": 3.39}],
     },
 )

@@ -17,7 +17,7 @@ from esmkit.server.actions.base import Action, Cost, Pair, Resources, checked_re
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire import esm2
 from esmkit.server.wire.base import Bounds
-from esmkit.server.wire.esm2_docs import Matrix, Provenance, Shown
+from esmkit.server.wire.esm2_docs import Matrix, Shown, answer_type
 from esmkit.types import FloatArray, Record
 
 MAX_CONTACTS = 1000
@@ -60,13 +60,6 @@ class InteractionResult(Shown):
         description="Residues of A, then of B, with a contact that reaches the threshold."
     )
     contacts_ab: Matrix | None = Field(None, description="With params.maps: residues of A x residues of B.")
-
-
-class InteractionResults(Shown):
-    """The answer to a request."""
-
-    results: list[InteractionResult] = Field(description="One entry per item, in the order of the request.")
-    esmkit: Provenance | None = Field(None, description="With params.provenance: what made the answer.")
 
 
 @cache
@@ -131,7 +124,7 @@ ACTION = Action(
     description="Both proteins go through the model as one sequence, joined with glycines. The model was trained on "
     "single chains, so this asks it to take two for one.",
     request=_request,
-    answer=InteractionResults,
+    answer=answer_type(InteractionResult),
     cost=_cost,
     run=_run,
     body={"items": [{"a": "MKT", "b": "GSH"}], "params": {"maps": True}},

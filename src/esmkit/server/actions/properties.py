@@ -14,7 +14,7 @@ from esmkit.server.actions.base import Action, Cost, Resources, checked_residues
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire import esm2
 from esmkit.server.wire.base import Bounds
-from esmkit.server.wire.esm2_docs import Provenance, Shown
+from esmkit.server.wire.esm2_docs import Shown, answer_type
 from esmkit.types import Record, Result
 
 
@@ -35,13 +35,6 @@ class PropertyResult(Shown):
         None, description="Of classes: by name; per residue, residues x classes, in the order of classes."
     )
     classes: list[str] | None = Field(None, description="Of classes per residue: what the columns are.")
-
-
-class PropertyResults(Shown):
-    """The answer to a request."""
-
-    results: list[PropertyResult] = Field(description="One entry per item, in the order of the request.")
-    esmkit: Provenance | None = Field(None, description="With params.provenance: what made the answer.")
 
 
 def _request(bounds: Bounds) -> type[BaseModel]:
@@ -117,7 +110,7 @@ ACTION = Action(
     description="What a predictor says of proteins, or of their residues. It was made by `esmkit fit` or "
     "`esmkit train head` on this model, and put on the server by its operator.",
     request=_request,
-    answer=PropertyResults,
+    answer=answer_type(PropertyResult),
     cost=_cost,
     run=_run,
     body={"items": [{"sequence": "MKTAYIAKQRQISFVKSHFSRQ"}], "params": {"predictor": "solubility"}},

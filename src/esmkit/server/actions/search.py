@@ -14,7 +14,7 @@ from esmkit.engine import Model
 from esmkit.server.actions.base import Action, Cost, Resources, checked_residues, request_type
 from esmkit.server.actions.indexed import MOST_HITS, IndexParams, conditions, opened, queries, stacked, wrong
 from esmkit.server.wire.base import Bounds
-from esmkit.server.wire.esm2_docs import Provenance, Shown
+from esmkit.server.wire.esm2_docs import Shown, answer_type
 
 MOST_CELLS = 200_000_000
 """Of all alignments of a request, residues x residues: about a second."""
@@ -37,6 +37,7 @@ class SearchParams(IndexParams):
         description="Align each hit with the query, and say how alike they are; residues of queries times residues of "
         f"hits are {MOST_CELLS:,} at most in a request.",
     )
+    sequences: bool = Field(False, description="Give the sequence of each hit.")
 
 
 class SearchHit(Shown):
@@ -46,6 +47,9 @@ class SearchHit(Shown):
     cosine: float = Field(description="Of the angle between both embeddings.")
     length: int = Field(description="Residues.")
     metadata: dict[str, str | float | None] = Field(description="What the index keeps of it, by column.")
+    sequence: str | None = Field(
+        None, description="With params.sequences, unless the protein was added as an embedding."
+    )
     identity: float | None = Field(None, description="Identical pairs / aligned columns.")
     aligned: int | None = Field(None, description="Pairs of residues.")
     coverage: float | None = Field(None, description="Residues of the query in pairs / residues of the query.")
@@ -57,20 +61,15 @@ class SearchResult(Shown):
     hits: list[SearchHit] = Field(description="Nearest first; equally near ones in the order of their ids.")
 
 
-class SearchResults(Shown):
-    """The answer to a request."""
-
-    results: list[SearchResult] = Field(description="One entry per item, in the order of the request.")
-    esmkit: Provenance | None = Field(None, description="With params.provenance: what made the answer.")
-
-
 def _request(bounds: Bounds) -> type[BaseModel]:
     return request_type("Search", bounds, SearchParams)
 
 
 def _cost(asked: Any, bounds: Bounds) -> Cost:
     items = len(asked.items)
-    return Cost(items, checked_residues(asked.items, asked.params, bounds), _HIT_NUMBERS * items * asked.params.k)
+    # A letter takes a byte of the four of a number; few proteins of an index are longer than a request may have.
+    hit_numbers = _HIT_NUMBERS + (bounds.max_residues // 4 if asked.params.sequences else 0)
+    return Cost(items, checked_residues(asked.items, asked.params, bounds), hit_numbers * items * asked.params.k)
 
 
 def _run(asked: Any, model: Model, resources: Resources) -> Sequence[Mapping[str, Any]]:
@@ -81,10 +80,7 @@ def _run(asked: Any, model: Model, resources: Resources) -> Sequence[Mapping[str
     found = index.search(stacked(entries), k=params.k, where=where)
     if params.identity:
         _check_alignments(entries, found)
-    return [
-        {"hits": [_shown(entry, hit, identity=params.identity) for hit in hits]}
-        for entry, hits in zip(entries, found, strict=True)
-    ]
+    return [{"hits": [_shown(entry, hit, params) for hit in hits]} for entry, hits in zip(entries, found, strict=True)]
 
 
 def _check_alignments(entries: Sequence[Entry], found: Sequence[Sequence[Hit]]) -> None:
@@ -97,10 +93,12 @@ def _check_alignments(entries: Sequence[Entry], found: Sequence[Sequence[Hit]]) 
         raise wrong("identity", f"the alignments have {cells:,} cells, at most {MOST_CELLS:,} are allowed; lower k")
 
 
-def _shown(entry: Entry, hit: Hit, *, identity: bool) -> dict[str, Any]:
+def _shown(entry: Entry, hit: Hit, params: SearchParams) -> dict[str, Any]:
     metadata = {name: value for name, value in hit.about.items() if name not in ("sequence", "length")}
     shown = {"id": hit.id, "cosine": hit.cosine, "length": hit.about["length"], "metadata": metadata}
-    if identity and entry.sequence is not None:
+    if params.sequences:
+        shown["sequence"] = hit.about["sequence"]
+    if params.identity and entry.sequence is not None:
         shown |= asdict(align(entry.sequence, hit.about["sequence"]))
     return shown
 
@@ -111,7 +109,7 @@ ACTION = Action(
     description="The proteins of an index whose embeddings are nearest by the cosine. It was made by `esmkit index "
     "build` with this model, and put on the server by its operator.",
     request=_request,
-    answer=SearchResults,
+    answer=answer_type(SearchResult),
     cost=_cost,
     run=_run,
     body={"items": [{"sequence": "MKTAYIAKQRQISFVKSHFSRQ"}], "params": {"index": "reviewed", "k": 1}},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -10,15 +11,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from esmkit.applications.chains import Chains
 from esmkit.outputs import OutputOptions
 from esmkit.server.errors import InvalidRequestError, Issue
-from esmkit.types import Record
+from esmkit.types import ModelShape, Record, Result
 
 Array = np.ndarray[Any, Any]
 Arrays = Mapping[str, Any]
-
-
+Entry = dict[str, Any]
 FieldOf = Callable[[int], tuple[str | int, ...]]
 
 
@@ -50,20 +49,16 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A checked request, ready for the queue, with what is needed to write its answer.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(ABC):
+    """A checked request, ready for the queue, and how its results are written; a class per kind of answer.
 
     Attributes:
         action: encode, predict, log_prob or mutations.
         records: what to compute, ids `items__0` and so on.
         outputs: outputs of the engine.
         options: their options.
-        include: what the answer shows; encode only.
-        layers: layers of embeddings, 0..N.
-        pool: how residues become one embedding.
         long: length policy.
-        chains: per item, or None for an item of one chain.
         residues: what is computed in total, linkers included.
         field_of: where the sequence of an item stands in the request.
         results_key: under which key the answer lists the results.
@@ -74,16 +69,28 @@ class Call:
     outputs: tuple[str, ...]
     residues: int
     options: OutputOptions = OutputOptions()  # noqa: RUF009
-    include: frozenset[str] = frozenset()
-    layers: tuple[int, ...] = ()
-    pool: Literal["mean", "max"] = "mean"
     long: Literal["error", "window", "truncate"] = "error"
-    chains: tuple[Chains | None, ...] = ()
     priority: Literal["interactive", "bulk"] = "interactive"
     deadline_s: float | None = None
     provenance: bool = False
     field_of: FieldOf = items_field
     results_key: str = "results"
+
+    @abstractmethod
+    def answer_bytes(self, shape: ModelShape) -> int:
+        """Size of the numbers that are held for an answer, as fp32, known before anything is computed."""
+
+    @abstractmethod
+    def entries(self, version: Version, results: Sequence[Result]) -> list[Entry]:
+        """One entry per item, in order; arrays stay numpy."""
+
+    @abstractmethod
+    def arrays(self, results: Sequence[Result]) -> Iterator[dict[str, Array]]:
+        """The arrays of a binary answer, per item."""
+
+    @abstractmethod
+    def about(self, results: Sequence[Result]) -> dict[str, Any]:
+        """What a binary answer says beside its arrays."""
 
 
 def parsed(kind: type[BaseModel], body: bytes) -> Any:

@@ -16,7 +16,8 @@ from esmkit.applications.chains import Chains
 from esmkit.errors import InvalidConfigError
 from esmkit.outputs import OutputOptions
 from esmkit.server.errors import InvalidRequestError, Issue
-from esmkit.server.wire.base import Body, Bounds, Call, FieldOf, Version, items_field
+from esmkit.server.wire.base import Body, Bounds, FieldOf, Version, items_field
+from esmkit.server.wire.esm2_answers import Esm2Call
 from esmkit.types import ModelShape, Record
 
 ACTIONS = ("encode", "predict", "log_prob")
@@ -168,7 +169,7 @@ def plan(
     *,
     field_of: FieldOf = items_field,
     results_key: str = "results",
-) -> Call:
+) -> Esm2Call:
     """What the queue must compute for a request.
 
     Raises:
@@ -192,7 +193,7 @@ def plan(
     if issues:
         raise InvalidRequestError(issues)
     cap = bounds.max_residues if params.long == "truncate" else bounds.max_long_residues
-    return Call(
+    return Esm2Call(
         action=action,
         records=records,
         outputs=asked,

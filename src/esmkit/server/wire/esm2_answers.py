@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from esmkit import alphabet
 from esmkit.applications import chains
-from esmkit.server.wire.base import Array, Arrays, Call, Version
+from esmkit.applications.chains import Chains
+from esmkit.server.wire.base import Array, Arrays, Call, Entry, Version
 from esmkit.types import ModelShape, Result
 
 VOCABULARY = list(alphabet.STANDARD)
@@ -18,59 +20,85 @@ _PER_RESIDUE_KEY = {
     Version.V2: "per_token_embeddings",
     Version.V3: "per_token_embeddings",
 }
-Entry = dict[str, Any]
 
 
-def entries(version: Version, call: Call, results: Sequence[Result]) -> list[Entry]:
-    """One entry per item, in order; arrays stay numpy."""
-    write = {"encode": _encoded, "predict": _predicted, "log_prob": _scored}[call.action]
-    return [
-        {**write(version, call, position, arrays), **remarks(call, position, result)}
-        for position, (result, arrays) in enumerate(zip(results, arrays_of(call, results), strict=True))
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Esm2Call(Call):
+    """A checked request for one of BioLM's actions.
+
+    Attributes:
+        include: what the answer shows; encode only.
+        layers: layers of embeddings, 0..N.
+        pool: how residues become one embedding.
+        chains: per item, or None for an item of one chain.
+    """
+
+    include: frozenset[str] = frozenset()
+    layers: tuple[int, ...] = ()
+    pool: Literal["mean", "max"] = "mean"
+    chains: tuple[Chains | None, ...] = ()
+
+    def answer_bytes(self, shape: ModelShape) -> int:
+        """Size of the numbers in the answer as fp32, known before anything is computed."""
+        maps = len(self.options.attention_layers or range(shape.num_layers)) * len(
+            self.options.attention_heads or range(shape.num_heads)
+        )
+        total = 0
+        for record in self.records:
+            length = alphabet.num_residues(record.sequence)
+            numbers = {
+                **dict.fromkeys(("mean", "max", "bos"), shape.width * len(self.layers)),
+                "per_residue": length * shape.width * len(self.layers),
+                "logits": length * len(VOCABULARY),
+                "contacts": length**2,
+                "attentions": length * shape.num_layers,
+                "attention_maps": maps * length**2,
+                "log_prob": 1,
+            }
+            total += 4 * sum(numbers[output] for output in self.outputs)
+        return total
+
+    def entries(self, version: Version, results: Sequence[Result]) -> list[Entry]:
+        """One entry per item, in order; arrays stay numpy."""
+        write = {"encode": _encoded, "predict": _predicted, "log_prob": _scored}[self.action]
+        return [
+            {**write(version, self, position, arrays), **self._remarks(position, result)}
+            for position, (result, arrays) in enumerate(zip(results, self.arrays(results), strict=True))
+        ]
+
+    def arrays(self, results: Sequence[Result]) -> Iterator[dict[str, Array]]:
+        """The arrays that a request asked for, per item: linkers cut out, chains pooled, C order."""
+        shown = set(self.outputs)
+        if "mean" in self.include:
+            shown.add(self.pool)
+        if "per_residue" in shown and self.include.isdisjoint({"per_token", "per_residue"}):
+            shown.discard("per_residue")
+        for result, chain in zip(results, self.chains, strict=True):
+            arrays = dict(result.arrays) if chain is None else chains.cut(result.arrays, chain)
+            if "mean" in self.include and self.pool not in self.outputs:
+                for layer in self.layers:
+                    arrays[f"{self.pool}_{layer}"] = chains.pooled(arrays[f"per_residue_{layer}"], self.pool)
+            yield {
+                name: np.asarray(value, order="C")
+                for name, value in arrays.items()
+                if name in shown or name.rpartition("_")[0] in shown
+            }
+
+    def about(self, results: Sequence[Result]) -> dict[str, Any]:
+        """What a binary answer says beside its arrays."""
+        vocabulary = {"vocab_tokens": VOCABULARY} if "logits" in self.outputs else {}
+        return {"items": [self._remarks(index, result) for index, result in enumerate(results)], **vocabulary}
+
+    def _remarks(self, index: int, result: Result) -> Entry:
+        """What an extension did to this item; nothing unless one was asked for."""
+        chain = self.chains[index]
+        remarks: Entry = {} if chain is None else {"chains": chain.positions()}
+        if "long" in result.meta:
+            remarks["long"] = result.meta["long"]
+        return remarks
 
 
-def arrays_of(call: Call, results: Sequence[Result]) -> Iterator[dict[str, Array]]:
-    """The arrays that a request asked for, per item: linkers cut out, chains pooled, C order."""
-    shown = set(call.outputs)
-    if "mean" in call.include:
-        shown.add(call.pool)
-    if "per_residue" in shown and call.include.isdisjoint({"per_token", "per_residue"}):
-        shown.discard("per_residue")
-    for result, chain in zip(results, call.chains, strict=True):
-        arrays = dict(result.arrays) if chain is None else chains.cut(result.arrays, chain)
-        if "mean" in call.include and call.pool not in call.outputs:
-            for layer in call.layers:
-                arrays[f"{call.pool}_{layer}"] = chains.pooled(arrays[f"per_residue_{layer}"], call.pool)
-        yield {
-            name: np.asarray(value, order="C")
-            for name, value in arrays.items()
-            if name in shown or name.rpartition("_")[0] in shown
-        }
-
-
-def answer_bytes(call: Call, shape: ModelShape) -> int:
-    """Size of the numbers in the answer as fp32, known before anything is computed."""
-    maps = len(call.options.attention_layers or range(shape.num_layers)) * len(
-        call.options.attention_heads or range(shape.num_heads)
-    )
-    total = 0
-    for record in call.records:
-        length = alphabet.num_residues(record.sequence)
-        numbers = {
-            **dict.fromkeys(("mean", "max", "bos"), shape.width * len(call.layers)),
-            "per_residue": length * shape.width * len(call.layers),
-            "logits": length * len(VOCABULARY),
-            "contacts": length**2,
-            "attentions": length * shape.num_layers,
-            "attention_maps": maps * length**2,
-            "log_prob": 1,
-        }
-        total += 4 * sum(numbers[output] for output in call.outputs)
-    return total
-
-
-def _encoded(version: Version, call: Call, index: int, arrays: Arrays) -> Entry:
+def _encoded(version: Version, call: Esm2Call, index: int, arrays: Arrays) -> Entry:
     entry: Entry = {"sequence_index": index}
     if "mean" in call.include:
         by_layer = {layer: arrays[f"{call.pool}_{layer}"] for layer in call.layers}
@@ -91,7 +119,7 @@ def _encoded(version: Version, call: Call, index: int, arrays: Arrays) -> Entry:
     return entry
 
 
-def _predicted(version: Version, call: Call, index: int, arrays: Arrays) -> Entry:
+def _predicted(version: Version, call: Esm2Call, index: int, arrays: Arrays) -> Entry:
     tokens = alphabet.residues(call.records[index].sequence)
     if call.long == "truncate":
         tokens = tokens[: len(arrays["logits"])]
@@ -101,7 +129,7 @@ def _predicted(version: Version, call: Call, index: int, arrays: Arrays) -> Entr
     return {**_logits(version, arrays["logits"]), "sequence_tokens": tokens}
 
 
-def _scored(version: Version, call: Call, index: int, arrays: Arrays) -> Entry:
+def _scored(version: Version, call: Esm2Call, index: int, arrays: Arrays) -> Entry:
     return {"log_prob": float(arrays["log_prob"])}
 
 
@@ -116,18 +144,3 @@ def _layered(version: Version, key: str, inner: str, old_key: str | None, by_lay
     if version is Version.V2 and old_key is not None:
         entry[old_key] = {str(layer): array for layer, array in by_layer.items()}
     return entry
-
-
-def about(call: Call, results: Sequence[Result]) -> dict[str, Any]:
-    """What a binary answer says beside its arrays."""
-    vocabulary = {"vocab_tokens": VOCABULARY} if "logits" in call.outputs else {}
-    return {"items": [remarks(call, index, result) for index, result in enumerate(results)], **vocabulary}
-
-
-def remarks(call: Call, index: int, result: Result) -> Entry:
-    """What an extension did to this item; nothing unless one was asked for."""
-    chain = call.chains[index]
-    remarks: Entry = {} if chain is None else {"chains": chain.positions()}
-    if "long" in result.meta:
-        remarks["long"] = result.meta["long"]
-    return remarks

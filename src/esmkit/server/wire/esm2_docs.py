@@ -141,14 +141,28 @@ def response_type(version: Version, action: str, *, is_legacy: bool = False) -> 
         result = _ENCODE[version]
     elif action == "predict":
         result = PredictResultV2 if version is Version.V2 else PredictResult
-    results: Any = (list[result], Field(description="One entry per item, in the order of the request."))  # type: ignore[valid-type]
+    return answer_type(result, key=legacy.RESULTS_KEY, prefix="Legacy") if is_legacy else answer_type(result)
+
+
+def answer_type(
+    result: type[BaseModel],
+    listed: str = "One entry per item, in the order of the request.",
+    *,
+    key: str = "results",
+    prefix: str = "",
+) -> type[BaseModel]:
+    """An answer with such results, called like one of them in the plural.
+
+    Args:
+        result: type of an entry.
+        listed: what the list of them is.
+        key: where it is.
+        prefix: of the name.
+    """
+    results: Any = (list[result], Field(description=listed))  # type: ignore[valid-type]
     about: Any = (Provenance | None, Field(None, description="With params.provenance: what made the answer."))
-    return create_model(
-        f"{'Legacy' if is_legacy else ''}{result.__name__}s",
-        __base__=Shown,
-        __doc__="The answer to a request.",
-        **{legacy.RESULTS_KEY if is_legacy else "results": results, "esmkit": about},
-    )
+    fields: dict[str, Any] = {key: results, "esmkit": about}
+    return create_model(f"{prefix}{result.__name__}s", __base__=Shown, __doc__="The answer to a request.", **fields)
 
 
 def request_schema(

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from esmkit import alphabet
-from esmkit.server.wire import esm2, esm2_answers, legacy
-from esmkit.server.wire.base import Array, Bounds, Call, Version
+from esmkit.server.wire import esm2, legacy
+from esmkit.server.wire.base import Array, Bounds, Version
+from esmkit.server.wire.esm2_answers import VOCABULARY, Esm2Call
 from esmkit.types import ModelShape, Result
 
 SHOWN_WIDTH = 4
@@ -99,16 +100,16 @@ def _legacy_body(body: dict[str, Any]) -> dict[str, Any]:
     return {"instances": instances, **{key: value for key, value in body.items() if key != "items"}}
 
 
-def _entries(version: Version, call: Call, shape: ModelShape) -> list[Any]:
+def _entries(version: Version, call: Esm2Call, shape: ModelShape) -> list[Any]:
     results = [
         Result(record.index, record.id, _arrays(call, shape, alphabet.num_residues(record.sequence)))
         for record in call.records
     ]
-    plain: list[Any] = _plain(esm2_answers.entries(version, call, results))
+    plain: list[Any] = _plain(call.entries(version, results))
     return plain
 
 
-def _arrays(call: Call, shape: ModelShape, length: int) -> dict[str, Any]:
+def _arrays(call: Esm2Call, shape: ModelShape, length: int) -> dict[str, Any]:
     """What the engine gives for a record, as numbers that look the part."""
     chosen = call.options
     layers, heads = len(chosen.attention_layers or ()), len(chosen.attention_heads or ())
@@ -118,7 +119,7 @@ def _arrays(call: Call, shape: ModelShape, length: int) -> dict[str, Any]:
         "bos": (SHOWN_WIDTH,),
         "per_residue": (length, SHOWN_WIDTH),
         "contacts": (length, length),
-        "logits": (length, len(esm2_answers.VOCABULARY)),
+        "logits": (length, len(VOCABULARY)),
         "attentions": (shape.num_layers, length),
         "attention_maps": (layers or shape.num_layers, heads or shape.num_heads, length, length),
     }

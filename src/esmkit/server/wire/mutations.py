@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
@@ -11,12 +10,13 @@ from pydantic import BaseModel, Field, create_model
 
 from esmkit.applications.mutations.methods import METHODS, Method, MethodName
 from esmkit.applications.mutations.scan import scan_indices
-from esmkit.applications.mutations.variants import AMINO_ACIDS, Variant, check_wild_type, parse, substitutions
+from esmkit.applications.mutations.variants import AMINO_ACIDS, Variant, check_wild_type, parse
 from esmkit.errors import UserError
 from esmkit.outputs import OutputOptions
 from esmkit.server.errors import InvalidRequestError, Issue
 from esmkit.server.wire import esm2
-from esmkit.server.wire.base import Body, Bounds, Call, items_field
+from esmkit.server.wire.base import Body, Bounds, items_field
+from esmkit.server.wire.mutations_call import Item, MutationCall
 from esmkit.types import Record
 
 ACTION = "mutations"
@@ -48,46 +48,6 @@ class MutationParams(esm2.Params):
     offset: int = Field(
         0, ge=-1_000_000, le=1_000_000, description="What positions add to places in the sequence, from 1."
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What is asked about one protein.
-
-    Attributes:
-        sequence: the wild type.
-        first: number of the first record that is computed for it.
-        count: of these records.
-        indices: 0-based places that are scanned.
-        variants: what is scored instead of a scan.
-    """
-
-    sequence: str
-    first: int
-    count: int
-    indices: tuple[int, ...] = ()
-    variants: tuple[Variant, ...] | None = None
-
-    def changed(self) -> set[int]:
-        """0-based places whose probabilities a marginal needs."""
-        if self.variants is None:
-            return set(self.indices)
-        return {at for each in self.variants for at in substitutions(self.sequence, each.sequence)[0].tolist()}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MutationCall(Call):
-    """A checked request, ready for the queue.
-
-    Attributes:
-        method: how variants are scored.
-        items: what is asked, per item; `records` has the records of one after those of another.
-        offset: what positions add to places.
-    """
-
-    method: Method
-    items: tuple[Item, ...]
-    offset: int
 
 
 @cache
@@ -124,25 +84,27 @@ def _defaults() -> MutationParams:
     return MutationParams.model_validate({})
 
 
-def plan(items: Sequence[MutationItem], params: MutationParams, bounds: Bounds) -> MutationCall:
+def plan(asked: Any, bounds: Bounds) -> MutationCall:
     """What the queue must compute for a request.
 
     Raises:
         InvalidRequestError: lists every sequence, variant and parameter that is wrong.
     """
+    items: Sequence[MutationItem] = asked.items
+    params: MutationParams = asked.params
     issues: list[Issue] = []
     records: list[Record] = []
     planned: list[Item] = []
     method = METHODS[params.method]
     for number, item in enumerate(items):
         before = len(issues)
-        asked = _asked(number, item, params, bounds, issues)
-        if asked is None or len(issues) > before:
+        read = _read(number, item, params, bounds, issues)
+        if read is None or len(issues) > before:
             continue
         sequences = [item.sequence] if method.reads_wild_type else []
         if method.reads_variant:
-            sequences += [each.sequence for each in asked.variants or ()]
-        planned.append(Item(item.sequence, len(records), len(sequences), asked.indices, asked.variants))
+            sequences += [each.sequence for each in read.variants or ()]
+        planned.append(Item(item.sequence, len(records), len(sequences), read.indices, read.variants))
         records += [Record(len(records) + at, f"items__{number}", each) for at, each in enumerate(sequences)]
     if len({item.variants is None for item in items}) > 1:
         message = "give variants for all items or for none, so that all answers have one form"
@@ -179,7 +141,7 @@ def _cost(items: Sequence[Item], records: Sequence[Record], method: Method) -> t
     return OutputOptions(positions=positions), len(items[0].sequence) * len(positions)
 
 
-def _asked(number: int, item: MutationItem, params: MutationParams, bounds: Bounds, issues: list[Issue]) -> Item | None:
+def _read(number: int, item: MutationItem, params: MutationParams, bounds: Bounds, issues: list[Issue]) -> Item | None:
     """One item, checked; adds to `issues` what is wrong with it."""
     limit = bounds.max_residues if params.long == "error" else bounds.max_long_residues
     place = items_field(number)

@@ -1,11 +1,23 @@
 """The pages, in the order of the navigation; a module each."""
 
 from esmkit.web.page import Page
-from esmkit.web.pages import account, chat, docs, login, models, workbench
+from esmkit.web.pages import (
+    account,
+    chat,
+    design,
+    docs,
+    login,
+    maps,
+    models,
+    predictors,
+    searching,
+    status,
+    workbench,
+)
 
 PAGES: tuple[Page, ...] = (
-    *(workbench.PAGE, chat.PAGE),
-    *(models.PAGE, account.PAGE, docs.PAGE),
+    *(workbench.PAGE, maps.PAGE, searching.PAGE, predictors.PAGE, design.PAGE, chat.PAGE),
+    *(models.PAGE, account.PAGE, status.PAGE, docs.PAGE),
     *(login.PAGE,),
 )
 

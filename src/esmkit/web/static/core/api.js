@@ -4,8 +4,7 @@ import { frame } from "./dom.js";
 /** What the server refused: `message` for people, `issues` by place in the request ([{loc, msg, type}]). */
 export class ApiError extends Error {
   constructor(status, body) {
-    const detail = typeof body?.error === "string" ? body.error : body?.detail;
-    super(detail || `the server answered with status ${status}`);
+    super(body?.detail || body?.error || `the server answered with status ${status}`);
     this.status = status;
     this.issues = body?.errors ?? [];
     this.code = body?.code;
@@ -59,8 +58,8 @@ async function reached(address, options) {
 async function checked(response) {
   if (response.ok) return response;
   const body = await response.json().catch(() => null);
-  if (response.status === 401 && frame.asks_for_keys) {
-    location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+  if (response.status === 401 && frame.asks_for_keys && location.pathname !== "/login") {
+    location.assign(`/login?next=${encodeURIComponent(location.pathname)}${location.hash}`);
   }
   throw new ApiError(response.status, body);
 }

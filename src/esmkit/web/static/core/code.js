@@ -56,8 +56,9 @@ function show(snippets) {
   dialog.showModal();
 }
 
-/** Puts a text into the clipboard, and says so. */
+/** Puts a text into the clipboard, and says so; null, which is what a cancelled question gives, is left alone. */
 export async function copyText(text) {
+  if (text === null) return;
   try {
     await navigator.clipboard.writeText(text);
     notify("Copied.", "good");

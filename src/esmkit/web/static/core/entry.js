@@ -9,7 +9,7 @@ const MOST_SHOWN = 20;
  * The editor: `onchange({records, problems, notes})` is told what was read. `limits` are those of `parse`.
  * Gives {element, text(), set(text), read()}.
  */
-export function entry(onchange, { limits = {}, examples = [], label = "Proteins, as FASTA or as one sequence" } = {}) {
+export function entry(onchange, { limits = {}, examples = [], label = "Proteins, as FASTA or as one sequence", title = "Proteins" } = {}) {
   const mirror = h("div", { class: "mirror", "aria-hidden": "true" });
   const area = h("textarea", {
     "aria-label": label, spellcheck: "false", autocapitalize: "off", autocomplete: "off", wrap: "soft",
@@ -30,13 +30,15 @@ export function entry(onchange, { limits = {}, examples = [], label = "Proteins,
   const element = h(
     "div",
     { class: "stack" },
-    h("div", { class: "row spread" }, h("h2", {}, "Proteins"), h("div", { class: "row" }, examples.length ? choose : null, open, file)),
+    h("div", { class: "row spread" }, h("h2", {}, title), h("div", { class: "row entry-tools" }, examples.length ? choose : null, open, file)),
     box, problems, notes,
   );
 
   let found = parse("");
+  let parsed = "";
   function read() {
-    found = parse(area.value, limits);
+    parsed = area.value;
+    found = parse(parsed, limits);
     mark();
     onchange(found);
     return found;
@@ -92,5 +94,6 @@ export function entry(onchange, { limits = {}, examples = [], label = "Proteins,
     box.classList.remove("over");
     take(event.dataTransfer.files[0]);
   });
-  return { element, text: () => area.value, set, read: () => found };
+  const current = () => (area.value === parsed ? found : read()); // also what was typed a moment ago
+  return { element, text: () => area.value, set, read: current };
 }

@@ -39,3 +39,26 @@ export function svgText(element) {
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   return `<?xml version="1.0" encoding="UTF-8"?>\n${new XMLSerializer().serializeToString(copy)}`;
 }
+
+const LARGEST_PX = 16_000; // what browsers draw
+
+/** An SVG element with a viewBox as PNG on white, so many pixels per unit where that is not too large. */
+export async function pngOfSvg(element, pixels = 2) {
+  const [, , width, height] = element.getAttribute("viewBox").split(" ").map(Number);
+  const scale = Math.min(pixels, LARGEST_PX / Math.max(width, height));
+  const address = URL.createObjectURL(new Blob([svgText(element)], { type: "image/svg+xml" }));
+  try {
+    const image = new Image(width, height);
+    image.src = address;
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    Object.assign(canvas, { width: Math.round(width * scale), height: Math.round(height * scale) });
+    const context = canvas.getContext("2d");
+    context.fillStyle = "#ffffff";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(image, 0, 0, canvas.width, canvas.height);
+    return await png(canvas);
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+}

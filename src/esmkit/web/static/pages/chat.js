@@ -20,6 +20,7 @@ const progress = one("#progress");
 const accept = document.querySelector("#accept");
 let conversation = null;
 let stopping = null;
+let follows = true;
 
 one("#ask").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -34,6 +35,7 @@ message.addEventListener("input", show);
 accept?.addEventListener("change", show);
 stop.addEventListener("click", () => stopping?.abort());
 one("#restart").addEventListener("click", restart);
+said.addEventListener("scroll", () => (follows = said.scrollHeight - said.scrollTop - said.clientHeight < 60));
 
 /** What can be done now. */
 function show() {
@@ -68,9 +70,9 @@ async function ask() {
   show();
   if (send.disabled) return;
   const text = message.value;
-  const answer = h("div", { class: "answer", "aria-label": "Answer" });
+  const answer = h("div", { class: "answer", role: "group", "aria-label": "Answer" });
   said.querySelector(".empty")?.remove();
-  said.append(h("div", { class: "question", "aria-label": "You" }, text.trim()), answer);
+  said.append(h("div", { class: "question", role: "group", "aria-label": "You", tabindex: 0 }, text.trim()), answer);
   message.value = "";
   stopping = new AbortController();
   show();
@@ -79,9 +81,9 @@ async function ask() {
     await receive(text, new Answer(answer), stopping.signal);
     progress.textContent = "The answer is complete.";
   } catch (error) {
-    const words = error.name === "AbortError" ? "stopped" : error.message;
-    answer.append(h("p", { class: "error", role: "alert" }, words));
-    if (error.status === 400 && conversation) conversation = null;
+    const isStopped = error.name === "AbortError";
+    answer.append(h("p", { class: isStopped ? "hint" : "error", role: "alert" }, isStopped ? "Stopped." : error.message));
+    if (error.issues?.[0]?.type === "user.unknown_conversation") conversation = null;
     if (!message.value) message.value = text;
   } finally {
     answer.classList.remove("waiting");
@@ -136,7 +138,7 @@ class Answer {
       "details",
       { class: "tool" },
       h("summary", {}, h("span", { class: "grow" }, title), state),
-      h("h3", {}, "Asked"),
+      h("p", { class: "label" }, "Asked"),
       h("pre", { tabindex: 0 }, pretty(given)),
     );
     this.calls.set(id, { row, state });
@@ -149,7 +151,7 @@ class Answer {
     if (!row) return;
     state.className = `badge ${is_error ? "bad" : "good"}`;
     state.textContent = is_error ? "refused" : "done";
-    row.append(h("h3", {}, "Answered"), h("pre", { tabindex: 0 }, is_error ? content.error : pretty(content)));
+    row.append(h("p", { class: "label" }, "Answered"), h("pre", { tabindex: 0 }, is_error ? content.error : pretty(content)));
     if (picture) row.after(figure(name, picture));
   }
 }
@@ -166,8 +168,7 @@ function figure(name, { png, alt }) {
 
 /** Follows the answer, unless the reader scrolled up. */
 function scrollDown(always = false) {
-  const isNear = said.scrollHeight - said.scrollTop - said.clientHeight < 160;
-  if (always || isNear) said.scrollTop = said.scrollHeight;
+  if (always || follows) said.scrollTop = said.scrollHeight;
 }
 
 said.replaceChildren(welcome());

@@ -4,10 +4,13 @@ import { one } from "../core/dom.js";
 const form = one("#login");
 const problem = one("#problem");
 
-/** Where to go then; only a path of this server. */
+/** Where to go then: somewhere on this server, with the state that a link had after its #. */
 function next() {
   const asked = new URLSearchParams(location.search).get("next") ?? "/";
-  return /^\/(?![/\\])/.test(asked) ? asked : "/";
+  const found = URL.canParse(asked, location.origin) ? new URL(asked, location.origin) : null;
+  if (!found?.href.startsWith(`${location.origin}/`)) return "/";
+  found.hash ||= location.hash;
+  return found.href;
 }
 
 form.addEventListener("submit", async (event) => {

@@ -6,10 +6,15 @@ import { length } from "../core/fasta.js";
 import { link, read as readState, write as writeState } from "../core/state.js";
 import { tabs } from "../core/tabs.js";
 import { PROTEINS } from "../examples/proteins.js";
+import { view as attention } from "../workbench/attention.js";
+import { view as contacts } from "../workbench/contacts.js";
+import { view as embedding } from "../workbench/embedding.js";
 import { view as likelihood } from "../workbench/likelihood.js";
+import { view as masked } from "../workbench/masked.js";
+import { view as mutations } from "../workbench/mutations.js";
 import { Work } from "../workbench/work.js";
 
-const VIEWS = [likelihood];
+const VIEWS = [mutations, masked, contacts, attention, embedding, likelihood];
 
 const model = one("#model");
 const chosenRecord = one("#record");
@@ -24,7 +29,7 @@ const editor = entry(describe, {
 });
 one("#entry").append(editor.element);
 model.addEventListener("change", () => describe(editor.read()));
-runButton.addEventListener("click", run);
+runButton.addEventListener("click", () => run());
 chosenRecord.addEventListener("change", () => open(Number(chosenRecord.value)));
 one("#share").addEventListener("click", async () => copyText(await link(state())));
 
@@ -52,12 +57,13 @@ const state = () => ({
   text: editor.text(), model: model.value, record: Number(chosenRecord.value) || 0, view: shown, options,
 });
 
-function run() {
+/** Begins with what the editor holds; a link brings the protein and the options that it was made with. */
+function run({ record = 0, options: saved = {} } = {}) {
   const { records, problems } = editor.read();
   if (!records.length || problems.length) return;
-  chosenRecord.replaceChildren(...records.map((record, at) => h("option", { value: at }, record.id)));
-  options = {};
-  open(0);
+  chosenRecord.replaceChildren(...records.map((each, at) => h("option", { value: at }, each.id)));
+  options = saved && typeof saved === "object" ? saved : {};
+  open(Math.max(0, Math.min(record, records.length - 1)));
 }
 
 /** Shows one of the proteins; each view begins when its tab is first looked at. */
@@ -69,7 +75,9 @@ function open(index) {
   work = new Work(chosenModel(), record, records, options, remember);
   one("#which").hidden = false;
   one("#nothing").hidden = true;
-  one("#facts").textContent = `${length(record.sequence)} residues, ${chosenModel().title}`;
+  const { slug, title } = chosenModel();
+  const caution = slug === "esm2-mini" ? ", a small model: to try things out, not to conclude from" : "";
+  one("#facts").textContent = `${length(record.sequence)} residues, ${title}${caution}`;
   const begun = new Set();
   const current = work;
   const bar = tabs("Views", VIEWS, (id) => {
@@ -90,6 +98,11 @@ function open(index) {
       panel.replaceChildren(h("p", { class: "error", role: "alert" }, error.message));
     }
   }
+  work.view = (id) => {
+    bar.choose(id);
+    one("#tabs").scrollIntoView({ block: "nearest" });
+    bar.list.querySelector(`#tab-${id}`).focus({ preventScroll: true });
+  };
   one("#tabs").replaceChildren(bar.list, ...VIEWS.map(({ id }) => bar.panels[id]));
   bar.choose(VIEWS.some(({ id }) => id === shown) ? shown : VIEWS[0].id);
 }
@@ -104,9 +117,7 @@ if (saved) {
   if (frame.models.some(({ slug }) => slug === saved.model)) model.value = saved.model;
   shown = saved.view;
   if (!editor.read().problems.length && editor.read().records.length) {
-    run();
-    options = saved.options ?? {};
-    open(Math.min(saved.record ?? 0, editor.read().records.length - 1));
+    run(saved);
   } else {
     notify("The link holds proteins that cannot be read here.", "bad");
   }

@@ -1,7 +1,7 @@
 // A small text beside the pointer.
 import { h } from "../core/dom.js";
 
-/** A tip for a picture: `show(event, text)` and `hide()`. */
+/** A tip for a picture: `show(event, text)`, `hide()` and `remove()`. */
 export function tip() {
   const box = h("div", { class: "tip", hidden: true, "aria-hidden": "true" });
   document.body.append(box);
@@ -15,6 +15,9 @@ export function tip() {
     },
     hide() {
       box.hidden = true;
+    },
+    remove() {
+      box.remove();
     },
   };
 }

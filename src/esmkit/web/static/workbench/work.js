@@ -1,5 +1,6 @@
 // One protein under one model, and what has been computed of it; the tabs of the workbench share it.
 import { call } from "../core/api.js";
+import { callArrays } from "../core/tensors.js";
 
 /** A residue that is pointed at or chosen in one view is shown in the others. */
 export class Selection extends EventTarget {
@@ -18,6 +19,7 @@ export class Selection extends EventTarget {
 
 export class Work {
   #encoded = null;
+  #contacts = null;
   #stop = new AbortController();
 
   /**
@@ -30,6 +32,8 @@ export class Work {
   constructor(model, record, records, options, onremember) {
     Object.assign(this, { model, record, records, options, onremember });
     this.selection = new Selection();
+    /** Shows another tab: `view("masked")`; set by the page. */
+    this.view = () => {};
   }
 
   get sequence() {
@@ -50,12 +54,25 @@ export class Work {
     return call(this.model.slug, action, items, params, { signal: this.signal, ...more });
   }
 
-  /** The embedding (mean), logits, contacts and attention of the protein; computed once. */
+  /** The same, its answer as numbers: per item the arrays by name, {shape, values}; see `callArrays`. */
+  arrays(action, items, params, more = {}) {
+    return callArrays(this.model.slug, action, items, params, { signal: this.signal, ...more });
+  }
+
+  /** The embedding (mean) and logits of the protein; computed once. */
   encoded() {
     this.#encoded ??= this.call("encode", [{ sequence: this.sequence }], {
-      include: ["mean", "logits", "contacts"],
+      include: ["mean", "logits"],
     }).then(([result]) => result);
     return this.#encoded;
+  }
+
+  /** Predicted contacts, {size, values: Float32Array size x size}; computed once, apart, as a map is large in long proteins. */
+  contacts() {
+    this.#contacts ??= this.arrays("encode", [{ sequence: this.sequence }], { include: ["contacts"] }).then(
+      ([{ contacts }]) => ({ size: contacts.shape[0], values: contacts.values }),
+    );
+    return this.#contacts;
   }
 
   option(name, otherwise) {
