@@ -3,50 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import re
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, Response
 
-from esmkit.engine.jobs import Plan
-from esmkit.errors import InvalidConfigError
 from esmkit.server.answers import json_response
 from esmkit.server.auth import Caller, identify
 from esmkit.server.boundary import UNTIL_SENT
 from esmkit.server.calls import trace_of
-from esmkit.server.catalog import ServedModel
-from esmkit.server.errors import ConflictError, DrainingError, RangeError
+from esmkit.server.errors import DrainingError
 from esmkit.server.jobs import Worker, intake, links
-from esmkit.server.jobs.asked import Asked, JobQuery
+from esmkit.server.jobs.asked import JobQuery
 from esmkit.server.jobs.errors import DiskError, UnknownJobError
 from esmkit.server.jobs.run import ACTION
+from esmkit.server.jobs.sent import MEDIA_TYPES, demand_done, sent
 from esmkit.server.jobs.shown import JobList, JobPage, Link, MadeJob, shown
+from esmkit.server.jobs.submission import Submission, mark_of
 from esmkit.server.limits import tightest
 from esmkit.server.service_docs import answered
 from esmkit.server.services import Services, services
-from esmkit.server.settings import ServerSettings
-from esmkit.sinks.files import sync
-from esmkit.store import Job, NewJob, new_job_id
+from esmkit.store import Job
 
 PATH = "/api/v3/jobs"
-MEDIA_TYPES = {
-    "parquet": "application/vnd.apache.parquet",
-    "hdf5": "application/x-hdf5",
-    "npz": "application/x-npz",
-    "jsonl": "application/x-ndjson",
-    "csv": "text/csv",
-}
 _ID = re.compile(r"job_[A-Za-z0-9_-]{22}")
-_MARK = re.compile(r"[\x21-\x7e]{1,255}")
-_RANGE = re.compile(r"bytes=(?=\d|-\d)(\d{0,18})-(\d{0,18})")
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -91,18 +75,16 @@ async def jobs_submit(request: Request, query: Annotated[JobQuery, Query()]) -> 
     caller.check(model=model.slug, action=ACTION)
     until_sent: ExitStack = request.scope[UNTIL_SENT]
     until_sent.enter_context(server.limiter.running(caller.id))
-    mark = _mark(request, caller)
-    _check(server, jobs, query, model)
-    settings, key_id = server.settings, caller.key.id if caller.key else None
-    if mark is None or await asyncio.to_thread(server.store.jobs.marked, mark) is None:
-        await asyncio.to_thread(server.store.jobs.check_quota, key_id, 0, **_quota(settings))
+    key_id = caller.key.id if caller.key else None
+    submission = Submission(server, jobs, query, model, key_id, mark_of(request, key_id))
+    await asyncio.to_thread(submission.check)
+    settings = server.settings
     try:
         with jobs.folder.upload() as folder:
             digest = await intake.receive(
                 request, folder / "raw", max_bytes=settings.jobs_upload_bytes, timeout_s=settings.body_timeout_s
             )
-            add = partial(_added, server, jobs, query, model, key_id, mark)
-            job = await asyncio.to_thread(add, folder, digest)
+            job = await asyncio.to_thread(submission.add, folder, digest)
     except OSError as error:
         raise DiskError(error) from error
     jobs.wake()
@@ -112,9 +94,10 @@ async def jobs_submit(request: Request, query: Annotated[JobQuery, Query()]) -> 
 
 @router.get(PATH, summary="The jobs of the key that asks", **answered(JobList, 401, 429))
 async def jobs_list(request: Request) -> Response:
-    """Newest first; those that were sent without a key where keys are off."""
+    """Newest first; an admin key sees the jobs of all. Without a key, where keys are off, those that were sent so."""
     server, _, caller, headers = await _entered(request)
-    found = await asyncio.to_thread(server.store.jobs.list, caller.key.id if caller.key else None)
+    key_id, is_admin = (caller.key.id, caller.key.admin) if caller.key else (None, False)
+    found = await asyncio.to_thread(server.store.jobs.list, key_id, all_keys=is_admin)
     return json_response({"jobs": [shown(job) for job in found]}, headers=headers, request=request)
 
 
@@ -129,9 +112,11 @@ async def jobs_get(request: Request, job_id: str) -> Response:
 async def jobs_cancel(request: Request, job_id: str) -> Response:
     """Nothing of a cancelled job is kept but its page; one that has ended stays as it is."""
     server, jobs, job, headers = await _found(request, job_id)
-    await _cancelled(server, jobs, job)
-    *_, job, _ = await _found(request, job_id, counted=False)
-    return json_response(shown(job), headers=headers)
+    ended = await asyncio.to_thread(server.store.jobs.cancel, job.id, keep_s=server.settings.jobs_keep_s)
+    jobs.cancel(job.id)
+    if job.state == "queued":
+        await asyncio.to_thread(jobs.folder.of(job.id).delete)
+    return json_response(shown(ended or job), headers=headers)
 
 
 @router.delete(PATH + "/{job_id}", summary="Delete a job", **answered(JobPage, 401, 404, 429))
@@ -154,7 +139,7 @@ async def jobs_link(
 ) -> Response:
     """Whoever has the link can read the result until it expires."""
     _, jobs, job, headers = await _found(request, job_id)
-    _demand_done(job)
+    demand_done(job)
     expires = int(time.time()) + lifetime_s
     base = str(request.base_url).rstrip("/")
     url = f"{base}{PATH}/{job.id}/result?{links.signed_query(jobs.folder, job.id, expires)}"
@@ -176,10 +161,10 @@ async def jobs_result(
         job = await _read(server, job_id)
     else:
         _, jobs, job, headers = await _found(request, job_id)
-    _demand_done(job)
+    demand_done(job)
     form = str(job.asked["format"])
     path = jobs.folder.of(job.id).result(form)
-    return await _sent(request, path, f"{job.id}{path.suffix}", MEDIA_TYPES[form], headers)
+    return await sent(request, path, f"{job.id}{path.suffix}", MEDIA_TYPES[form], headers)
 
 
 @router.get(PATH + "/{job_id}/failures", summary="Records without an answer", **_file(401, 404, 416, 429))
@@ -189,7 +174,7 @@ async def jobs_failures(request: Request, job_id: str) -> Response:
     path = await asyncio.to_thread(jobs.folder.of(job.id).failures, str(job.asked["format"]))
     if path is None:
         return Response(b"", headers=headers, media_type=MEDIA_TYPES["jsonl"])
-    return await _sent(request, path, f"{job.id}.failures.jsonl", MEDIA_TYPES["jsonl"], headers)
+    return await sent(request, path, f"{job.id}.failures.jsonl", MEDIA_TYPES["jsonl"], headers)
 
 
 # Who asks for what
@@ -205,22 +190,16 @@ async def _entered(request: Request) -> tuple[Services, Worker, Caller, dict[str
     return server, _worker(server), caller, tightest(left)
 
 
-async def _found(
-    request: Request, job_id: str, *, counted: bool = True
-) -> tuple[Services, Worker, Job, dict[str, str]]:
-    """A job of who asks.
+async def _found(request: Request, job_id: str) -> tuple[Services, Worker, Job, dict[str, str]]:
+    """A job of who asks; any job for an admin.
 
     Raises:
         UnknownJobError: there is none, or it is somebody else's.
     """
-    if counted:
-        server, jobs, caller, headers = await _entered(request)
-        key_id = caller.key.id if caller.key else None
-    else:
-        server = services(request)
-        jobs, key_id, headers = _worker(server), trace_of(request).key, {}
+    server, jobs, caller, headers = await _entered(request)
     job = await _read(server, job_id)
-    if job.key_id != key_id:
+    is_mine = job.key_id == (caller.key.id if caller.key else None)
+    if not is_mine and not (caller.key and caller.key.admin):
         raise UnknownJobError
     return server, jobs, job, headers
 
@@ -235,123 +214,3 @@ async def _read(server: Services, job_id: str) -> Job:
 def _worker(server: Services) -> Worker:
     assert server.jobs is not None  # else these routes are not there
     return server.jobs
-
-
-# A new job
-
-
-def _mark(request: Request, caller: Caller) -> str | None:
-    given = request.headers.get("idempotency-key")
-    if given is None:
-        return None
-    if not _MARK.fullmatch(given):
-        raise InvalidConfigError("Idempotency-Key takes 1 to 255 visible characters", setting="idempotency_key")
-    key_id = caller.key.id if caller.key else ""
-    return hashlib.sha256(f"{key_id} {given}".encode()).hexdigest()
-
-
-def _check(server: Services, jobs: Worker, query: JobQuery, model: ServedModel) -> None:
-    """Refuses what is wrong with a query before its input is read."""
-    if query.name and not query.name.isprintable():
-        raise InvalidConfigError("name takes printable characters", setting="name")
-    outputs, _ = Asked.of(query, input="fasta", max_length=server.settings.max_residues).built(model.shape)
-    Plan(tuple(outputs)).check_provided(server.queue.info(model.name).provides, model.slug)
-    if query.webhook is not None:
-        jobs.webhooks.hosts.check(query.webhook)
-
-
-def _quota(settings: ServerSettings) -> dict[str, int]:
-    return {"max_jobs": settings.jobs_per_key, "max_bytes": settings.jobs_bytes_per_key}
-
-
-def _added(
-    server: Services,
-    jobs: Worker,
-    query: JobQuery,
-    model: ServedModel,
-    key_id: str | None,
-    mark: str | None,
-    folder: Path,
-    digest: str,
-) -> Job:
-    """Reads an input once, to know that it can be read and how much it is, and puts the job into the queue."""
-    settings, path = server.settings, folder / "input"
-    intake.unpack(folder / "raw", path, max_bytes=settings.jobs_upload_bytes)
-    form = query.input or intake.detected(path)
-    asked = Asked.of(query, input=form, max_length=settings.max_residues)
-    columns = {"id_column": asked.id_column, "sequence_column": asked.sequence_column}
-    counts = intake.count(intake.records(path, form, **columns))
-    whole = json.dumps([model.slug, query.name, query.webhook, asked.stored(), digest], sort_keys=True)
-    new = NewJob(
-        id=new_job_id(),
-        key_id=key_id,
-        place=jobs.folder.place,
-        name=query.name,
-        model=model.slug,
-        asked=asked.stored(),
-        idempotency_sha256=mark,
-        request_sha256=hashlib.sha256(whole.encode()).hexdigest(),
-        records_total=counts.records,
-        residues_total=counts.residues,
-        size_bytes=path.stat().st_size,
-        webhook=query.webhook,
-    )
-    sync(path)
-    files = jobs.folder.of(new.id)
-    folder.rename(files.folder)  # before the store knows it: whoever takes the job finds its input
-    is_new = False
-    try:
-        job, is_new = server.store.jobs.add(new, **_quota(settings))
-    finally:
-        if not is_new:
-            files.delete()
-    if not is_new and job.request_sha256 != new.request_sha256:
-        raise ConflictError("another request was made with this Idempotency-Key; choose another one")
-    return job
-
-
-async def _cancelled(server: Services, jobs: Worker, job: Job) -> None:
-    await asyncio.to_thread(server.store.jobs.cancel, job.id, keep_s=server.settings.jobs_keep_s)
-    jobs.cancel(job.id)
-    if job.state == "queued":
-        await asyncio.to_thread(jobs.folder.of(job.id).delete)
-
-
-# Files
-
-
-def _demand_done(job: Job) -> None:
-    if job.state != "done":
-        reason = f": {job.error['message']}" if job.error else ""
-        wait = "" if job.has_ended else "; its result is there when it is done"
-        raise ConflictError(f"the job is {job.state}{reason}{wait}")
-
-
-async def _sent(request: Request, path: Path, name: str, media_type: str, headers: dict[str, str]) -> Response:
-    """A file, or the range of it that is asked for."""
-    try:
-        stat = await asyncio.to_thread(path.stat)
-    except FileNotFoundError:
-        raise UnknownJobError from None  # it has just expired, or its folder is not one of this server
-    _check_range(request, stat.st_size)
-    response = FileResponse(path, headers=headers, media_type=media_type, filename=name, stat_result=stat)
-    if trace_of(request).method == "HEAD":
-        return Response(headers=dict(response.headers))
-    return response
-
-
-def _check_range(request: Request, size_bytes: int) -> None:
-    """Refuses a range beyond the end; drops what is no single range, as a server may.
-
-    Raises:
-        RangeError: there are no such bytes.
-    """
-    given = request.headers.get("range")
-    if given is None:
-        return
-    found = _RANGE.fullmatch(given.strip())
-    first, last = found.groups() if found else ("", "")
-    if not found or (first and last and int(last) < int(first)):
-        request.scope["headers"] = [each for each in request.scope["headers"] if each[0] != b"range"]
-    elif (first and int(first) >= size_bytes) or (not first and int(last) == 0):
-        raise RangeError(f"the file has {size_bytes} bytes")

@@ -114,6 +114,9 @@ class ServerSettings:
     jobs_per_key: int = _setting(100, "Jobs that are kept per key, finished or not.", least=1)
     jobs_bytes_per_key: int = _setting(10 * 2**30, "Disk that the jobs of a key may take.", least=1024)
     jobs_keep_s: float = _setting(7 * 86_400.0, "A job and its files are deleted so long after it has ended.", least=1)
+    jobs_lease_s: float = _setting(
+        15.0, "A job whose server died is taken over by one that lives after so long.", least=1
+    )
     jobs_shard_residues: int | None = _setting(
         None, "Residues between two points from which a job can go on; by default about a minute of work.", least=1
     )

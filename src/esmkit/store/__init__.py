@@ -13,7 +13,7 @@ except ModuleNotFoundError as error:
 
 from esmkit.store.database import DEFAULT_FILE, data_folder, database_url
 from esmkit.store.incidents import IMPACTS, Impact, Incident, IncidentMessage
-from esmkit.store.job import ENDED, Job, JobEnd, JobProgress, JobQuotaError, JobState, NewJob, new_job_id
+from esmkit.store.job import ENDED, Backlog, Job, JobEnd, JobProgress, JobQuotaError, JobState, NewJob, new_job_id
 from esmkit.store.keys import KeyInfo, KeyState
 from esmkit.store.probes import MAX_DAYS, ModelUptime, UptimeDay
 from esmkit.store.saved import MAX_SAVED_BYTES
@@ -27,6 +27,7 @@ __all__ = [
     "IMPACTS",
     "MAX_DAYS",
     "MAX_SAVED_BYTES",
+    "Backlog",
     "Group",
     "Impact",
     "Incident",

@@ -41,6 +41,15 @@ class JobProgress:
     residues_per_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is to be done: jobs that wait, jobs that somebody works on, and the residues that both have left."""
+
+    queued: int
+    running: int
+    residues: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """A job to be put into the queue.

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from esmkit.store.database import Database
-from esmkit.store.job import ENDED, Job, JobEnd, JobQuotaError, NewJob, job_of
+from esmkit.store.job import ENDED, Backlog, Job, JobEnd, JobQuotaError, NewJob, job_of
 from esmkit.store.tables import JobRow
 
 MAX_LISTED = 1000
@@ -71,9 +71,11 @@ class Jobs:
             row = session.scalar(select(JobRow).where(JobRow.id == job_id, _is_kept(self._database.now())))
             return None if row is None else job_of(row)
 
-    def list(self, key_id: str | None) -> tuple[Job, ...]:
-        """The jobs of a key, or all that were made without one; newest first, at most MAX_LISTED."""
-        wanted = select(JobRow).where(JobRow.key_id.is_not_distinct_from(key_id), _is_kept(self._database.now()))
+    def list(self, key_id: str | None, *, all_keys: bool = False) -> tuple[Job, ...]:
+        """The jobs of a key, or all that were made without one, or all; newest first, at most MAX_LISTED."""
+        wanted = select(JobRow).where(_is_kept(self._database.now()))
+        if not all_keys:
+            wanted = wanted.where(JobRow.key_id.is_not_distinct_from(key_id))
         with self._database.read() as session:
             rows = session.scalars(wanted.order_by(JobRow.created_at.desc(), JobRow.id).limit(MAX_LISTED))
             return tuple(job_of(row) for row in rows)
@@ -107,13 +109,22 @@ class Jobs:
         with self._database.read() as session:
             return int(session.scalar(select(func.coalesce(func.sum(JobRow.size_bytes), 0)).where(*mine)) or 0)
 
+    def backlog(self) -> Backlog:
+        """What is to be done, whoever does it."""
+        left = func.coalesce(func.sum(JobRow.residues_total - JobRow.residues), 0)
+        wanted = select(JobRow.state, func.count(), left).where(JobRow.state.in_(("queued", "running")))
+        with self._database.read() as session:
+            rows = session.execute(wanted.where(_is_kept(self._database.now())).group_by(JobRow.state)).all()
+        jobs = {state: int(number) for state, number, _ in rows}
+        return Backlog(jobs.get("queued", 0), jobs.get("running", 0), sum(int(residues) for *_, residues in rows))
+
     def _check_quota(
         self, session: Session, key_id: str | None, size_bytes: int, max_jobs: int, max_bytes: int
     ) -> None:
         # On PostgreSQL, writers at the same moment do not see each other: the bounds may be passed by a few.
         mine = (JobRow.key_id.is_not_distinct_from(key_id), _is_kept(self._database.now()))
         totals = select(func.count(), func.coalesce(func.sum(JobRow.size_bytes), 0)).where(*mine)
-        kept, held = session.execute(totals).one()
+        kept, held = map(int, session.execute(totals).one())  # PostgreSQL adds integers up to a decimal
         if kept >= max_jobs:
             raise JobQuotaError(f"{kept} jobs are kept for this key, as many as it may have; delete one, or wait")
         if held + size_bytes > max_bytes:

@@ -36,6 +36,10 @@ class JobQuery(BaseModel):
     )
     lowercase: Literal["error", "upper"] = Field("error", description="Refuse lower case, or read it as upper.")
     strip_stop: bool = Field(False, description="Drop one * at the end of a sequence.")
+    on_error: Literal["stop", "skip"] = Field(
+        "stop",
+        description="A record without an answer: stop refuses the input, or fails the job; skip lists it in /failures.",
+    )
     input: InputFormat | None = Field(None, description="Format of the body; by default as it looks.")
     id_column: str | None = Field(None, description="Column of a table that holds the ids.", max_length=200)
     sequence_column: str | None = Field(None, description="Column of a table that holds the sequences.", max_length=200)
@@ -65,6 +69,7 @@ class Asked:
     max_length: int
     lowercase: Literal["error", "upper"]
     strip_stop: bool
+    on_error: Literal["stop", "skip"]
     format: str
     dtype: Literal["float32", "float16"]
     input: InputFormat

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import ClassVar
 
-from esmkit.errors import CapacityError, UserError
+from esmkit.errors import CapacityError, EsmkitError, UserError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -27,6 +27,18 @@ class DiskError(CapacityError):
     def __init__(self, error: OSError) -> None:
         what = "is full" if error.errno in _FULL else f"cannot be used ({error.strerror})"
         super().__init__(f"the disk for jobs {what}; try again later")
+
+
+class RecordError(Exception):
+    """A record has no answer, and the job shall end then.
+
+    Attributes:
+        error: why.
+    """
+
+    def __init__(self, error: EsmkitError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 class StoppedError(Exception):

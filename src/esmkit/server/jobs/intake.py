@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -12,13 +12,16 @@ from typing import BinaryIO, Literal
 from starlette.requests import ClientDisconnect, Request
 from xopen import xopen
 
-from esmkit.alphabet import num_residues
+from esmkit.alphabet import ResiduePolicy, num_residues
+from esmkit.batching import LengthPolicy
+from esmkit.engine.jobs import Chunk, Plan
+from esmkit.engine.jobs import Intake as TakenIn
 from esmkit.errors import EsmkitError, InvalidInputError
 from esmkit.inputs import open_records
 from esmkit.server.errors import BodyTimeoutError, BodyTooLargeError, ClientGoneError
 from esmkit.server.jobs.errors import DiskError
 from esmkit.server.jobs.folder import UPLOAD_S
-from esmkit.types import Record
+from esmkit.types import Failure, Record
 
 InputFormat = Literal["fasta", "csv", "tsv", "jsonl"]
 SHOWN_AS = "input"
@@ -137,7 +140,22 @@ def records(
         raise
 
 
-def count(found: Iterator[Record]) -> Counts:
+def accepted(found: Iterable[Record], plan: Plan, residues: ResiduePolicy, length: LengthPolicy) -> Iterator[Record]:
+    """The records as they came, as long as all of them can be computed and have an id of their own.
+
+    Raises:
+        EsmkitError: names the first that cannot, its line and position.
+    """
+    taken = TakenIn(plan, residues, length, chunk_tokens=0, stop_at_failure=True)
+    for record in found:
+        chunk = Chunk()
+        taken.admit(record, chunk)
+        if isinstance(failure := chunk.entries[0], Failure):
+            raise failure.error
+        yield record
+
+
+def count(found: Iterable[Record | Failure]) -> Counts:
     """How many records and residues there are.
 
     Raises:
@@ -146,7 +164,7 @@ def count(found: Iterator[Record]) -> Counts:
     num_records = total = 0
     for record in found:
         num_records += 1
-        total += num_residues(record.sequence)
+        total += num_residues(record.sequence) if isinstance(record, Record) else 0
     return Counts(num_records, total)
 
 

@@ -19,7 +19,7 @@ from esmkit.outputs import OutputOptions
 from esmkit.server.jobs import intake
 from esmkit.server.jobs.asked import Asked
 from esmkit.server.jobs.bulk import Bounds, BulkEngine
-from esmkit.server.jobs.errors import StoppedError
+from esmkit.server.jobs.errors import RecordError, StoppedError
 from esmkit.server.jobs.folder import JobFiles
 from esmkit.server.logs import SERVER
 from esmkit.sinks.manifest import Manifest
@@ -78,6 +78,7 @@ class JobRun:
 
         Raises:
             StoppedError: it was told to stop.
+            RecordError: a record has no answer, and the job shall stop then.
             UserError: the job cannot be done.
             EsmkitError: the model does not work now.
             OSError: the disk does not work now.
@@ -152,8 +153,10 @@ class JobRun:
         self._note_all(now.records + 1, self._passed, now.failures + isinstance(item, Failure))
         if isinstance(item, Failure) and isinstance(item.error, InternalError):
             SERVER.error("job %s, record %d: %s", self.job.id, item.index, item.error.message)
-            shown = ModelExecutionError("the model failed on this record, or on one that was computed with it")
-            return Failure(item.index, item.id, shown)
+            shown = ModelExecutionError(f"the model failed on record {item.id!r}, number {item.index + 1} of the input")
+            item = Failure(item.index, item.id, shown)
+        if isinstance(item, Failure) and self._asked.on_error == "stop":
+            raise RecordError(item.error)
         return item
 
     def _note_all(self, records: int, residues: int, failures: int) -> None:

@@ -29,6 +29,9 @@ class JobError(Shown):
 
     code: str = Field(description="Stable name of the kind of error.")
     message: str = Field(description="What was found, and what to do.")
+    record_id: str | None = Field(None, description="Of the record that is to blame.")
+    line: int | None = Field(None, description="Of the input.")
+    position: int | None = Field(None, description="In the sequence, from 1.")
 
 
 class JobWebhook(Shown):

@@ -32,6 +32,8 @@ MAX_TRIES = 8
 """The last one is about 20 minutes after the first."""
 PREFIX = "whsec_"
 Address = IPv4Address | IPv6Address
+_TRANSLATED = tuple(map(ip_network, ("64:ff9b::/96", "2002::/16", "2001::/32")))
+"""Addresses of IPv6 behind which there is one of IPv4, perhaps a private one: NAT64, 6to4, Teredo."""
 
 
 class _RefusedError(Exception):
@@ -65,7 +67,8 @@ class AllowedHosts:
     def takes(self, address: Address) -> bool:
         """Whether an address that a named host has may be called."""
         plain = getattr(address, "ipv4_mapped", None) or address
-        return bool(plain.is_global and not plain.is_multicast) or self._holds(plain)
+        is_public = plain.is_global and not plain.is_multicast and not any(plain in each for each in _TRANSLATED)
+        return is_public or self._holds(plain)
 
     def _names(self, host: str) -> bool:
         if host.lower().rstrip(".") in (entry.lower() for entry in self.entries):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from esmkit.errors import EsmkitError, InternalError, InvalidConfigError, StoreError, UserError
-from esmkit.server.jobs.errors import DiskError, StoppedError
+from esmkit.server.jobs.errors import DiskError, RecordError, StoppedError
 from esmkit.server.jobs.folder import JobsFolder
 from esmkit.server.jobs.run import JobRun
 from esmkit.server.jobs.webhooks import Webhooks
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 POLL_S = 2.0
 """How often the store is asked for jobs; those that came to this server are begun at once."""
-BEAT_S = 2.0
-LEASE_S = 15.0
-"""A job whose server died is taken over after so long at most."""
+BEATS = 6
+"""Times that a server renews a lease before it would end."""
 SWEEP_S = 60.0
 MAX_CRASHES = 5
 """Servers that may die of a job without a finished part in between."""
@@ -54,7 +53,7 @@ class Worker:
         self.folder = JobsFolder(path)
         self._server, self._leases = server, server.store.job_leases
         self.webhooks = Webhooks(server, self.folder)
-        self._name = secrets.token_hex(8)
+        self._name, self._lease_s = secrets.token_hex(8), server.settings.jobs_lease_s
         self._runs: dict[str, tuple[JobRun, asyncio.Task[None]]] = {}
         self._threads = ThreadPoolExecutor(max(1, server.settings.jobs_at_once), "esmkit-job")
         self._woken = asyncio.Event()
@@ -109,7 +108,7 @@ class Worker:
 
     def _claim(self) -> Job | None:
         models = [model.slug for model in self._server.catalog.models]
-        return self._leases.claim(self._name, place=self.folder.place, models=models, lease_s=LEASE_S)
+        return self._leases.claim(self._name, place=self.folder.place, models=models, lease_s=self._lease_s)
 
     def _begin(self, job: Job) -> None:
         run = JobRun(self._server, job, self._name, self.folder.of(job.id))
@@ -128,13 +127,12 @@ class Worker:
         SERVER.info("job %s is worked on", job.id, extra={"fields": {"job": job.id, "key": job.key_id}})
         beat = asyncio.create_task(self._beat(run))
         try:
-            if job.is_cancelled:
-                raise StoppedError
-            if job.crashes > MAX_CRASHES:
-                raise UserError(f"the server died {job.crashes} times while it worked on this job; it is given up")
+            _demand_hope(job)
             await asyncio.get_running_loop().run_in_executor(self._threads, run.carry_out)
         except StoppedError:
             await self._stopped(run)
+        except RecordError as error:
+            await self._end(run, "failed", error.error)
         except OSError as error:
             await self._put_back(run, DiskError(error).message)
         except InvalidConfigError as error:
@@ -176,7 +174,7 @@ class Worker:
         job, files = run.job, run.files
         progress = run.measured() if state == "done" else replace(run.progress, size_bytes=0)
         keep_s = self._server.settings.jobs_keep_s
-        reason = None if error is None else {"code": error.code, "message": error.message}
+        reason = None if error is None else error.to_dict()
         is_ours = await self._stored(
             lambda: self._leases.finish(job.id, self._name, state, progress, keep_s=keep_s, error=reason)
         )
@@ -187,10 +185,10 @@ class Worker:
     async def _beat(self, run: JobRun) -> None:
         """Renews the lease; while the store is away the work goes on, as nobody else can take it then."""
         while True:
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(self._lease_s / BEATS)
             try:
                 said = await asyncio.to_thread(
-                    self._leases.beat, run.job.id, self._name, run.progress, lease_s=LEASE_S, note=run.note
+                    self._leases.beat, run.job.id, self._name, run.progress, lease_s=self._lease_s, note=run.note
                 )
             except StoreError as error:
                 self._note_store(error)
@@ -224,3 +222,16 @@ class Worker:
         elif error is None and self._is_store_down:
             SERVER.info("jobs go on")
         self._is_store_down = error is not None
+
+
+def _demand_hope(job: Job) -> None:
+    """Refuses to begin with what its owner does not want any more, or what killed servers.
+
+    Raises:
+        StoppedError: it is cancelled.
+        UserError: too many servers died of it.
+    """
+    if job.is_cancelled:
+        raise StoppedError
+    if job.crashes > MAX_CRASHES:
+        raise UserError(f"the server died {job.crashes} times while it worked on this job; it is given up")
