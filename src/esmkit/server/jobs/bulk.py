@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from esmkit.alphabet import MASK, num_residues
 from esmkit.errors import EsmkitError, SequenceTooLongError
@@ -17,6 +18,7 @@ from esmkit.types import Column, Failure, Record, Result
 
 IN_FLIGHT = 2
 """Groups in the queue: the one that is computed, and the next one, so that the model need not wait for it."""
+T = TypeVar("T")
 Compute = Callable[[list[Record]], Coroutine[None, None, list[Result | Failure]]]
 
 
@@ -60,7 +62,7 @@ class BulkEngine:
         self._compute, self._loop = compute, loop
         self._columns, self._masks, self._bounds = columns, masks, bounds
         self._lock = threading.Lock()
-        self._futures: set[Future[list[Result | Failure]]] = set()
+        self._futures: set[Future[Any]] = set()
         self._is_stopped = False
 
     def run(self, records: Iterable[Record | Failure]) -> Iterator[Result | Failure]:
@@ -94,26 +96,40 @@ class BulkEngine:
         if self._is_stopped:
             raise StoppedError
 
+    def ask(self, work: Callable[[], Coroutine[None, None, T]]) -> T:
+        """What the event loop says.
+
+        Raises:
+            StoppedError: it was told to stop.
+        """
+        return self._answer(self._started(work))
+
     def _begin(self, records: list[Record]) -> Future[list[Result | Failure]]:
+        if records:
+            return self._started(lambda: self._compute(records))
+        nothing: Future[list[Result | Failure]] = Future()
+        nothing.set_result([])
+        return nothing
+
+    def _started(self, work: Callable[[], Coroutine[None, None, T]]) -> Future[T]:
         with self._lock:
             self.check()
-            if records:
-                future = asyncio.run_coroutine_threadsafe(self._compute(records), self._loop)
-            else:
-                future = Future()
-                future.set_result([])
+            future = asyncio.run_coroutine_threadsafe(work(), self._loop)
             self._futures.add(future)
             return future
 
-    def _finished(
-        self, group: list[Record | Failure], future: Future[list[Result | Failure]]
-    ) -> Iterator[Result | Failure]:
+    def _answer(self, future: Future[T]) -> T:
         try:
-            answers = iter(future.result())
+            return future.result()
         except CancelledError:
             raise StoppedError from None
         finally:
             self._futures.discard(future)
+
+    def _finished(
+        self, group: list[Record | Failure], future: Future[list[Result | Failure]]
+    ) -> Iterator[Result | Failure]:
+        answers = iter(self._answer(future))
         for item in group:
             yield item if isinstance(item, Failure) else next(answers)
 

@@ -64,7 +64,8 @@ class JobRun:
         self._is_stopped = self._went_on = False
         # Lengths of records that were read and are not finished, index of the first of them, residues before it.
         self._lengths: deque[int] = deque()
-        self._first = self._passed = self._counted = 0
+        self._first = self._passed = 0
+        self._counted = JobProgress()  # how far it was when its work was last added to usage and metrics
         self._started: tuple[float, int] | None = None
 
     def stop(self) -> None:
@@ -91,13 +92,13 @@ class JobRun:
             self._take_over(result.with_name(f"{result.name}.manifest.json"))
             return
         outputs, columns = asked.built(shape)
-        provenance = asyncio.run_coroutine_threadsafe(self._identified(), self._loop).result()
         masks = any(output.masks for output in outputs)
         engine = self._engine = BulkEngine(
             self._compute, self._loop, columns=columns, masks=masks, bounds=self._bounds()
         )
         if self._is_stopped:
             raise StoppedError
+        provenance = engine.ask(self._identified)
         with sinks.open_target(
             result,
             columns=columns,
@@ -142,8 +143,8 @@ class JobRun:
             self._first += 1
         if self._started is None:
             self._started = (time.perf_counter(), self._passed)
-        self._counted = self._passed
         self._note_all(first, self._passed, done.failures)
+        self._counted = self.progress
 
     def _passed_by(self, item: Result | Failure) -> Result | Failure:
         """Counts an outcome, and gives it back as its owner may see it."""
@@ -174,9 +175,8 @@ class JobRun:
     # What is finished for good
 
     def _committed(self, done: sinks.Summary, seconds: float) -> None:
-        residues = self.progress.residues - self._counted
-        self._counted = self.progress.residues
-        self._loop.call_soon_threadsafe(self._count, residues, seconds)
+        self._loop.call_soon_threadsafe(self._count, self._counted, self.progress, seconds)
+        self._counted = self.progress
         self.measured()
         with suppress(StoreError):  # it is for the next time; the files are there
             if not self._went_on:
@@ -184,7 +184,10 @@ class JobRun:
                 self._went_on = True
             self._check_quota()
 
-    def _count(self, residues: int, seconds: float) -> None:
+    def _count(self, before: JobProgress, now: JobProgress, seconds: float) -> None:
+        residues, metrics = now.residues - before.residues, self._server.metrics.jobs
+        metrics.records.inc(now.records - before.records)
+        metrics.failures.inc(now.failures - before.failures)
         self._server.ledger.add(
             key_id=self.job.key_id, model=self.job.model, action=ACTION, residues=residues, seconds=seconds
         )

@@ -93,7 +93,7 @@ class Webhooks:
     """
 
     def __init__(self, server: Services, folder: JobsFolder) -> None:
-        self._store, self._folder = server.store, folder
+        self._store, self._folder, self._metrics = server.store, folder, server.metrics.jobs.webhooks
         self.hosts = AllowedHosts(server.settings.webhook_hosts)
 
     def secret(self, key_id: str | None) -> str:
@@ -115,6 +115,7 @@ class Webhooks:
             is_last = job.webhook_tries >= MAX_TRIES
             retry_in_s = None if is_last else FIRST_RETRY_S * 2 ** (job.webhook_tries - 1)
             delivered = status is not None and 200 <= status < 300
+            self._metrics.labels("delivered" if delivered else "failed").inc()
             if not delivered:
                 SERVER.warning("webhook of job %s, try %d: %s", job.id, job.webhook_tries, status or "no answer")
             await asyncio.to_thread(

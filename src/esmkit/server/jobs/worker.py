@@ -17,7 +17,7 @@ from esmkit.server.jobs.folder import JobsFolder
 from esmkit.server.jobs.run import JobRun
 from esmkit.server.jobs.webhooks import Webhooks
 from esmkit.server.logs import SERVER
-from esmkit.store import Job, JobEnd
+from esmkit.store import Backlog, Job, JobEnd
 
 if TYPE_CHECKING:
     from esmkit.server.services import Services
@@ -86,6 +86,7 @@ class Worker:
                     if job is None:
                         break
                     self._begin(job)
+                self._measure(await asyncio.to_thread(self._server.store.jobs.backlog))
                 self._note_store(None)
             except (EsmkitError, OSError) as error:
                 self._note_store(error)
@@ -179,6 +180,7 @@ class Worker:
             lambda: self._leases.finish(job.id, self._name, state, progress, keep_s=keep_s, error=reason)
         )
         if is_ours:
+            self._server.metrics.jobs.ended.labels(state).inc()
             await asyncio.to_thread(files.drop_input if state == "done" else files.delete)
         SERVER.info("job %s: %s", job.id, state, extra={"fields": {"job": job.id, "key": job.key_id, "state": state}})
 
@@ -215,6 +217,12 @@ class Worker:
         old = self.folder.sweep(older_than_s=max(SWEEP_S, self._server.settings.jobs_keep_s))
         for job_id in {*old} - self._leases.known(old):
             self.folder.of(job_id).delete()
+
+    def _measure(self, backlog: Backlog) -> None:
+        metrics = self._server.metrics.jobs
+        metrics.kept.labels("queued").set(backlog.queued)
+        metrics.kept.labels("running").set(backlog.running)
+        metrics.residues_left.set(backlog.residues)
 
     def _note_store(self, error: Any) -> None:
         if error is not None and not self._is_store_down:
