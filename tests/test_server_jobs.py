@@ -62,7 +62,7 @@ def test_a_job_gives_what_the_library_gives(api: JobsApi, model: Model) -> None:
         assert [each["id"] for each in (await client.get(JOBS)).json()["jobs"]] == [job["id"]]
 
     api.during(act)
-    assert {call["priority"] for call in api.queue.calls} == {"bulk"}
+    assert {call["priority"] for call in api.queue.calls if not call.get("is_probe")} == {"bulk"}
 
 
 @pytest.mark.parametrize("form", ["hdf5", "npz"])
@@ -74,10 +74,10 @@ def test_results_come_in_other_formats(api: JobsApi, model: Model, form: str) ->
     content = io.BytesIO(api.during(act))
     if form == "npz":
         with np.load(content) as arrays:
-            found = arrays[MEAN]
+            found = np.stack([arrays[name] for name in "abc"])
     else:
         with h5py.File(content) as file:
-            found = file[MEAN][:]
+            found = np.stack([file[name][()] for name in "abc"])
     np.testing.assert_allclose(found, embeddings(model), atol=1e-5)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from esmkit.errors import CapacityError, EsmkitError, OverloadedError, UserError
+from esmkit.errors import CapacityError, EsmkitError, ModelExecutionError, OverloadedError, StoreError, UserError
 
 MAX_ISSUES = 32
 _MAX_NAME = 64
@@ -163,6 +163,7 @@ TABLE: Mapping[str, tuple[int, str]] = {
     "capacity.deadline_exceeded": (504, "system.error"),
     "capacity.device_memory": (413, "system.model_execution"),
     "internal.model_execution": (500, "system.model_execution"),
+    "internal.store": (503, "system.error"),
     "error": (500, "system.error"),
 }
 _HTTP_CODES = {404: "user.resource_not_found", 405: "user.error", 413: "user.validation"}
@@ -203,7 +204,7 @@ def answer_for(error: EsmkitError, *, request_id: str) -> ErrorAnswer:
     if isinstance(error, InvalidRequestError):
         return ErrorAnswer(status, headers, _body_of_issues(error.issues, status, code))
     is_ours = status == 500 or error.code.startswith("internal.")
-    message = _internal(code, request_id) if is_ours else error.message
+    message = _internal(error, request_id) if is_ours else error.message
     return ErrorAnswer(status, headers, _body(message, message, [_entry((), message, error.code)], status, code))
 
 
@@ -213,8 +214,12 @@ def http_answer(status: int, message: str) -> ErrorAnswer:
     return ErrorAnswer(status, {}, _body(message, message, [_entry((), message, "http")], status, code))
 
 
-def _internal(code: str, request_id: str) -> str:
-    what = "the model failed on this request" if code == "system.model_execution" else "the server failed"
+def _internal(error: EsmkitError, request_id: str) -> str:
+    what = "the server failed"
+    if isinstance(error, ModelExecutionError):
+        what = "the model failed on this request"
+    elif isinstance(error, StoreError):
+        what = "the server cannot reach its database now, send the request again later"
     return f"{what}; its log has the reason under request id {request_id}"
 
 

@@ -84,8 +84,9 @@ class BulkEngine:
         """Takes back what waits in the queue; the thread ends at its next step."""
         with self._lock:
             self._is_stopped = True
-            for future in self._futures:
-                future.cancel()
+            pending = tuple(self._futures)
+        for future in pending:
+            future.cancel()
 
     def check(self) -> None:
         """Ends the thread if it was told to stop.
@@ -124,7 +125,8 @@ class BulkEngine:
         except CancelledError:
             raise StoppedError from None
         finally:
-            self._futures.discard(future)
+            with self._lock:
+                self._futures.discard(future)
 
     def _finished(
         self, group: list[Record | Failure], future: Future[list[Result | Failure]]

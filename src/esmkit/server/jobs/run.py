@@ -109,6 +109,7 @@ class JobRun:
             shard_residues=self._server.settings.jobs_shard_residues or _shard_residues(shape, provenance),
             overwrite=True,  # an unfinished run goes on if it can; what another esmkit or device began does not fit
         ) as target:
+            self._demand_held()
             for shard in target.pending(self._records()):
                 self._skip_to(shard.first, target.summary)
                 started = time.perf_counter()
@@ -121,6 +122,11 @@ class JobRun:
             engine.check()
             done = target.finish()
         self._note_all(done.records, self._passed, done.failures)
+
+    def _demand_held(self) -> None:
+        """Nobody else writes now; but the lease may have ended before that, and the job be finished since."""
+        if self._server.store.job_leases.held(self.job.id, self._owner) is None:
+            raise StoppedError
 
     # Records on their way
 

@@ -30,6 +30,7 @@ SWEEP_S = 60.0
 MAX_CRASHES = 5
 """Servers that may die of a job without a finished part in between."""
 MAX_RETRIES = 10
+FIRST_WAIT_S = 5.0
 MAX_WAIT_S = 300.0
 T = TypeVar("T")
 
@@ -167,7 +168,7 @@ class Worker:
             await self._end(run, "failed", InternalError("the server failed on this job; its log has the reason"))
 
     async def _put_back(self, run: JobRun, note: str) -> None:
-        wait_s = min(MAX_WAIT_S, 5.0 * 2 ** min(run.job.retries, 10))
+        wait_s = min(MAX_WAIT_S, FIRST_WAIT_S * 2 ** min(run.job.retries, 10))
         SERVER.error("job %s is tried again in %.0f s: %s", run.job.id, wait_s, note)
         await self._stored(lambda: self._leases.put_back(run.job.id, self._name, note=note, retry_in_s=wait_s))
 
