@@ -210,7 +210,7 @@ def test_while_the_store_is_away_requests_get_503_and_the_job_goes_on(
             return result.exists()
 
         async def waits() -> bool:
-            return api.queue.waiting > 0
+            return api.queue.waiting > 0 and (result.parent / ".result.parquet.partial/shard-00000.parquet").exists()
 
         await until(waits)
         with away(monkeypatch):

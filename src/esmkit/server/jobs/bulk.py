@@ -131,7 +131,8 @@ class BulkEngine:
     def _finished(
         self, group: list[Record | Failure], future: Future[list[Result | Failure]]
     ) -> Iterator[Result | Failure]:
-        answers = iter(self._answer(future))
+        outcomes = self._answer(future)
+        answers = iter(outcomes)
         for item in group:
             yield item if isinstance(item, Failure) else next(answers)
 
