@@ -260,7 +260,7 @@ def test_a_database_written_by_a_newer_esmkit_is_refused_and_left_alone(store: S
     opened = Database(url, clock=clock)
     with opened.write() as session:
         session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    newer = r"was written by a newer esmkit \(schema 9999; this one knows up to 0002\)"
+    newer = r"was written by a newer esmkit \(schema 9999; this one knows up to 0003\)"
     with pytest.raises(InvalidConfigError, match=newer):
         schema.upgrade(opened)
     with pytest.raises(InvalidConfigError, match=newer), closing(Store.open(url)) as again:

@@ -15,6 +15,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.routing import Match
 
 from esmkit import __version__
 from esmkit.errors import EsmkitError
@@ -179,8 +180,8 @@ def _handle_errors(app: FastAPI) -> None:
         answer = http_answer(error.status_code, f"{error.detail}: {request.method} {request.url.path[:200]}")
         response = _answered(request, answer)
         response.headers.update(error.headers or {})
-        if response.headers.get("allow") == "GET":
-            response.headers["allow"] = "GET, HEAD"
+        if answer.status == 405:
+            response.headers["allow"] = ", ".join(_allowed(request))
         return response
 
     @app.exception_handler(RequestValidationError)
@@ -191,6 +192,15 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(ClientGoneError)
     async def gone(request: Request, error: ClientGoneError) -> None:
         return None
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of what is at a path: the router names those of the first route alone, and not HEAD."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
 def _answered(request: Request, answer: ErrorAnswer) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -34,14 +35,11 @@ _ID = re.compile(r"job_[A-Za-z0-9_-]{22}")
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "The proteins, in any of these formats; compressed or not (gzip, zstd, bzip2, xz).",
+        "description": "The proteins: FASTA, CSV, TSV, or JSON lines of items or requests; gzip, zstd, bzip2 or xz.",
         "content": {
             "text/x-fasta": {"schema": {"type": "string"}, "example": ">P69905\nMVLSPADKTNVKAAW\n"},
             "text/csv": {"schema": {"type": "string"}, "example": "id,sequence\nP69905,MVLSPADKTNVKAAW\n"},
-            "application/x-ndjson": {
-                "schema": {"type": "string"},
-                "example": '{"id": "P69905", "sequence": "MVLSPADKTNVKAAW"}\n',
-            },
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
     },
     "parameters": [
@@ -57,8 +55,9 @@ _BODY: dict[str, Any] = {
 router = APIRouter(tags=["jobs"])
 
 
-def _file(*errors: int) -> dict[str, Any]:
-    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}, "example": "PAR1..."}}
+def _file(media_types: Iterable[str], *errors: int) -> dict[str, Any]:
+    body = {"schema": {"type": "string", "format": "binary"}}
+    content = dict.fromkeys(media_types, body)
     parts = {200: {"description": "The file.", "content": content}, 206: {"description": "Part.", "content": content}}
     return {"response_class": FileResponse, "responses": parts | {status: {} for status in errors}}
 
@@ -146,7 +145,11 @@ async def jobs_link(
     return json_response({"url": url, "expires_at": datetime.fromtimestamp(expires, UTC)}, headers=headers)
 
 
-@router.get(PATH + "/{job_id}/result", summary="The result of a job", **_file(400, 401, 403, 404, 409, 416, 429))
+@router.get(
+    PATH + "/{job_id}/result",
+    summary="The result of a job",
+    **_file(MEDIA_TYPES.values(), 400, 401, 403, 404, 409, 416, 429),
+)
 async def jobs_result(
     request: Request,
     job_id: str,
@@ -167,7 +170,11 @@ async def jobs_result(
     return await sent(request, path, f"{job.id}{path.suffix}", MEDIA_TYPES[form], headers)
 
 
-@router.get(PATH + "/{job_id}/failures", summary="Records without an answer", **_file(401, 404, 416, 429))
+@router.get(
+    PATH + "/{job_id}/failures",
+    summary="Records without an answer",
+    **_file([MEDIA_TYPES["jsonl"]], 401, 404, 416, 429),
+)
 async def jobs_failures(request: Request, job_id: str) -> Response:
     """JSON lines, one per record that has no result: index, id, error. It grows while the job runs."""
     _, jobs, job, headers = await _found(request, job_id)
