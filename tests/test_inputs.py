@@ -70,7 +70,8 @@ def test_records_come_in_order_with_their_lines(tmp_path: Path, name: str) -> No
         assert [r.index for r in records] == list(range(len(ROWS)))
         assert {r.origin.source for r in records if r.origin} == {str(path)}
         lines = [r.origin.line for r in records if r.origin]
-        assert lines == ([1 + 2 * n for n in range(3000)] if name == "fasta" else [2 + n for n in range(3000)])
+        first, step = {"fasta": (1, 2), "jsonl": (1, 1)}.get(name, (2, 1))
+        assert lines == [first + step * n for n in range(3000)]
 
 
 @every_format

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from esmkit.cli.database import print_json
 from esmkit.errors import EsmkitError, InternalError, UserError
@@ -64,7 +65,7 @@ def made(page: dict[str, Any], *, quiet: bool, json: bool) -> None:
         return
     if not quiet:
         counts = page["progress"]
-        _say(f"{counts['records_total']:,} proteins with {counts['residues_total']:,} residues are sent; the job is")
+        _say(f"sent {counts['records_total']:,} proteins with {counts['residues_total']:,} residues as job")
         if page.get("webhook_secret"):
             _say(f"webhooks are signed with {page['webhook_secret']}")
     typer.echo(page["id"])
@@ -89,14 +90,16 @@ def listed(pages: Iterable[dict[str, Any]], *, json: bool) -> None:
     if json:
         print_json(list(pages))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("JOB", "NAME", "MODEL", "STATE", "DONE", "FAILED", "MADE"):
-        table.add_column(column, justify="right" if column in ("DONE", "FAILED") else "left", overflow="fold")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("job", no_wrap=True)
+    for title in ("name", "model"):
+        table.add_column(title, overflow="fold")
+    table.add_column("state", no_wrap=True)
+    table.add_column("failed", justify="right", no_wrap=True)
     for page in pages:
-        share = f"{100 * page['progress']['share']:.0f} %"
-        when = page["created_at"][:16].replace("T", " ")
-        table.add_row(page["id"], page["name"], page["model"], page["state"], share, str(page["failures"]), when)
-    Console(soft_wrap=True, highlight=False, markup=False).print(table)
+        share = f" {100 * page['progress']['share']:.0f} %" if page["state"] == "running" else ""
+        table.add_row(page["id"], Text(page["name"]), page["model"], page["state"] + share, f"{page['failures']:,}")
+    Console(highlight=False).print(table)
 
 
 def _with_bar(ask: Callable[[], dict[str, Any]], console: Console) -> dict[str, Any]:

@@ -19,7 +19,7 @@ export function card(job, acts) {
       h("span", { class: `badge ${TONES[job.state]}` }, job.state),
     ),
     h("p", { class: "hint" }, about(job)),
-    h("progress", { max: 1, value: job.progress.share, "aria-label": `How far ${title} is` }),
+    job.finished_at === null && h("progress", { max: 1, value: job.progress.share, "aria-label": `How far ${title} is` }),
     h("p", { class: "small" }, reached(job)),
     job.note && h("p", { class: "hint" }, job.note),
     job.error && h("p", { class: "error" }, job.error.message),

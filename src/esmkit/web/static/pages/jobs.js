@@ -9,6 +9,7 @@ import { snippets } from "../jobs/snippets.js";
 const PATH = "/api/v3/jobs";
 const BUSY_MS = 1500;
 const IDLE_MS = 20_000;
+const mark = () => [...crypto.getRandomValues(new Uint8Array(16))].join("-"); // randomUUID is for https alone
 if (frame.page.is_served) await begin();
 
 async function begin() {
@@ -53,7 +54,7 @@ async function begin() {
     send.textContent = "Sending…";
     problem.hidden = true;
     try {
-      await upload(`${PATH}?${new URLSearchParams(asked())}`, file.files[0], { "Idempotency-Key": crypto.randomUUID() });
+      await upload(`${PATH}?${new URLSearchParams(asked())}`, file.files[0], { "Idempotency-Key": mark() });
       await load();
     } catch (error) {
       problem.textContent = error.message;
