@@ -94,9 +94,7 @@ class AskedOptions:
 def submit(
     source: Annotated[
         Path,
-        typer.Argument(
-            metavar="INPUT", help="FASTA, CSV, TSV or JSON lines; compressed or not.", exists=True, dir_okay=False
-        ),
+        typer.Argument(metavar="INPUT", help="FASTA, CSV, TSV or JSON lines; compressed or not.", show_default=False),
     ],
     asked: AskedOptions,
     server: ServerOptions,

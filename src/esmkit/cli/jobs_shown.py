@@ -74,7 +74,7 @@ def made(page: dict[str, Any], *, quiet: bool, json: bool) -> None:
 def saved(out: Path, size_bytes: int, *, quiet: bool) -> None:
     """A result that was brought."""
     if not quiet:
-        _say(f"{out}: {size_bytes / 1e6:,.1f} MB")
+        _say(f"{out}: {size_bytes:,} bytes")
 
 
 def cancelled(page: dict[str, Any], *, quiet: bool, json: bool) -> None:
