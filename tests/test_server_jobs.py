@@ -373,3 +373,9 @@ def test_what_jobs_do_is_counted(api: JobsApi) -> None:
         *("esmkit_jobs_records_total 2.0", "esmkit_jobs_record_failures_total 1.0"),
     ):
         assert sample in text
+
+
+@pytest.mark.parametrize(("path", "methods"), [("", "GET, HEAD, POST"), ("/job_" + "a" * 22, "DELETE, GET, HEAD")])
+def test_a_wrong_method_is_told_which_there_are(api: JobsApi, path: str, methods: str) -> None:
+    answer = api.request("PUT", JOBS + path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, methods)

@@ -60,6 +60,11 @@ WORKERS = 16
 _CORS_HEADERS = [
     *("Authorization", "Content-Type", "Content-Encoding", "Idempotency-Key", "Range", "X-API-Key", "X-Request-ID")
 ]
+# The first two also have the form of a model call; these come next because nearly every request is one.
+_ROUTERS = (
+    *(routes_account.login, routes_catalog.hub, routes_models.router, routes_account.router),
+    *(routes_catalog.router, routes_service.router, routes_status.router),
+)
 _SHOWN_HEADERS = ["X-Request-ID", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
 
 
@@ -108,16 +113,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = server
-    # The first two also have the form of a model call; these come next because nearly every request is one.
-    for router in (
-        routes_account.login,
-        routes_catalog.hub,
-        routes_models.router,
-        routes_account.router,
-        routes_catalog.router,
-        routes_service.router,
-        routes_status.router,
-    ):
+    for router in _ROUTERS:
         app.include_router(router)
     if server.jobs is not None:
         app.include_router(routes_jobs.router)
@@ -180,8 +176,8 @@ def _handle_errors(app: FastAPI) -> None:
         answer = http_answer(error.status_code, f"{error.detail}: {request.method} {request.url.path[:200]}")
         response = _answered(request, answer)
         response.headers.update(error.headers or {})
-        if answer.status == 405:
-            response.headers["allow"] = ", ".join(_allowed(request))
+        if answer.status == 405 and (methods := _methods_at(request)):
+            response.headers["allow"] = ", ".join(methods)
         return response
 
     @app.exception_handler(RequestValidationError)
@@ -194,13 +190,14 @@ def _handle_errors(app: FastAPI) -> None:
         return None
 
 
-def _allowed(request: Request) -> list[str]:
-    """The methods of what is at a path: the router names those of the first route alone, and not HEAD."""
-    found: set[str] = set()
-    for route in request.app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            found |= getattr(route, "methods", None) or set()
-    return sorted(found | ({"HEAD"} if "GET" in found else set()))
+def _methods_at(request: Request) -> list[str]:
+    """The methods of what is at a path: the framework names those of one route alone, and not HEAD."""
+    for router in (routes_jobs.router, *_ROUTERS):  # a job has the form of a model call, which has another method
+        matching = (route for route in router.routes if route.matches(request.scope)[0] is not Match.NONE)
+        methods = {method for route in matching for method in getattr(route, "methods", ())}
+        if methods:
+            return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+    return []
 
 
 def _answered(request: Request, answer: ErrorAnswer) -> Response:
