@@ -122,6 +122,7 @@ OWN_PAGES = {
     "index": (["search", "command-line"], 20),
     "search": (["search", "command-line"], 15),
     "annotate": (["search", "command-line"], 15),
+    "jobs": (["jobs"], 20),
     "mcp": (["agents"], 5),
     "chat": (["chat"], 9),
 }

@@ -1,6 +1,7 @@
 """What holds for every input format, how a format is chosen, and sequences given in code."""
 
 import gzip
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -39,6 +40,9 @@ WRITERS: dict[str, Callable[[Path, Rows], None]] = {
     "csv": write_delimited(","),
     "tsv": write_delimited("\t"),
     "parquet": write_parquet,
+    "jsonl": lambda path, rows: (
+        path.write_text("".join(json.dumps({"id": name, "sequence": text}) + "\n" for name, text in rows)) and None
+    ),
 }
 ROWS = [(f"r{number}", "MKTL"[: number % 5] + "A") for number in range(3000)]
 every_format = pytest.mark.parametrize("name", sorted(WRITERS))
@@ -66,7 +70,8 @@ def test_records_come_in_order_with_their_lines(tmp_path: Path, name: str) -> No
         assert [r.index for r in records] == list(range(len(ROWS)))
         assert {r.origin.source for r in records if r.origin} == {str(path)}
         lines = [r.origin.line for r in records if r.origin]
-        assert lines == ([1 + 2 * n for n in range(3000)] if name == "fasta" else [2 + n for n in range(3000)])
+        first, step = {"fasta": (1, 2), "jsonl": (1, 1)}.get(name, (2, 1))
+        assert lines == [first + step * n for n in range(3000)]
 
 
 @every_format
@@ -117,7 +122,9 @@ def test_columns_are_refused_by_formats_without_them(tmp_path: Path, name: str) 
 
 
 def test_unknown_format_is_an_error_that_lists_them() -> None:
-    with pytest.raises(InvalidInputError, match="'xlsx' is no input format; choose one of csv, fasta, parquet, tsv"):
+    with pytest.raises(
+        InvalidInputError, match="'xlsx' is no input format; choose one of csv, fasta, jsonl, parquet, tsv"
+    ):
         open_records("in.fasta", format="xlsx")
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from esmkit.cli.ray_run import _proteins
-from tests.ray_head import ROOT, cluster, environment, wait_for, workers
 from tests.ray_faults import TROUBLE, faulty, run_options
+from tests.ray_head import ROOT, cluster, environment, wait_for, workers
 
 pytestmark = pytest.mark.slow
 

@@ -143,9 +143,9 @@ def test_a_wrong_key_of_the_chat_is_not_repeated(tmp_path: Path) -> None:
 def test_help_names_every_flag_whole_within_80_columns(esmkit: Esmkit) -> None:
     shown = esmkit("serve", "--help").out
     assert max(len(line) for line in shown.splitlines()) == 80
-    for name in set(ServerSettings.names()) - {"models", "predictors", "indexes", "cors_origins"}:
+    for name in set(ServerSettings.names()) - {"models", "predictors", "indexes", "cors_origins", "webhook_hosts"}:
         assert f" --{name.replace('_', '-')} " in shown
-    assert all(f" --{name} " in shown for name in ("model", "predictor", "index", "cors-origin"))
+    assert all(f" --{name} " in shown for name in ("model", "predictor", "index", "cors-origin", "webhook-host"))
     assert "(default: 8000)" in " ".join(shown.split())
 
 

@@ -49,8 +49,8 @@ def test_the_migrations_make_exactly_the_tables_of_the_models(store: Store, url:
         head = context.get_current_revision()
     opened.close()
     assert differences == []
-    assert head == "0002"
-    assert len(Base.metadata.tables) == 8
+    assert head == "0003"
+    assert len(Base.metadata.tables) == 9
 
 
 def test_a_database_of_an_older_esmkit_gets_the_new_tables_and_keeps_what_is_there(
@@ -260,7 +260,7 @@ def test_a_database_written_by_a_newer_esmkit_is_refused_and_left_alone(store: S
     opened = Database(url, clock=clock)
     with opened.write() as session:
         session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    newer = r"was written by a newer esmkit \(schema 9999; this one knows up to 0002\)"
+    newer = r"was written by a newer esmkit \(schema 9999; this one knows up to 0003\)"
     with pytest.raises(InvalidConfigError, match=newer):
         schema.upgrade(opened)
     with pytest.raises(InvalidConfigError, match=newer), closing(Store.open(url)) as again:

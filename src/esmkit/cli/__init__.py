@@ -28,6 +28,7 @@ from esmkit.cli import (
     incident,
     index,
     interactions,
+    jobs,
     keys,
     likelihood,
     logits,
@@ -70,6 +71,7 @@ app.add_typer(interactions.app, name="interactions")
 app.add_typer(antibody.app, name="antibody")
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(train.app, name="train")
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(incident.app, name="incident")
 

@@ -27,7 +27,7 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Whose or what for.")],
     model: Annotated[list[str] | None, typer.Option("--model", "-m", help=f"A model it may use. {Only}")] = None,
     action: Annotated[
-        list[str] | None, typer.Option("--action", "-a", help=f"encode, predict, log_prob or mutations. {Only}")
+        list[str] | None, typer.Option("--action", "-a", help=f"encode, predict, log_prob, mutations or jobs. {Only}")
     ] = None,
     expires: Annotated[str | None, typer.Option(help="How long it works: 12h, 90d, 4w. By default for ever.")] = None,
     admin: Annotated[bool, typer.Option("--admin", help="It may do what an operator may.")] = False,

@@ -22,6 +22,7 @@ _OPTION_NAMES = {
     "predictors": ("--predictor",),
     "indexes": ("--index",),
     "cors_origins": ("--cors-origin",),
+    "webhook_hosts": ("--webhook-host",),
 }
 _VALUE_NAMES = {int: "N", float: "SECONDS", list[str]: "TEXT", str: "TEXT"}
 
@@ -92,9 +93,15 @@ def _run(settings: ServerSettings) -> int:
     from esmkit.server.app import create_app
     from esmkit.server.process import ServerProcess
     from esmkit.server.queues import serving_queue
+    from esmkit.store import data_folder
     from esmkit.web import add_to
 
     logs.configure(settings.log_level)
+    if settings.jobs_folder is None and settings.ray in (
+        None,
+        "local",
+    ):  # on several machines it has to be a shared one
+        settings = dataclasses.replace(settings, jobs_folder=str(data_folder(os.environ) / "jobs"))
     if settings.ray is not None:
         from esmkit.cli.serve_ray import run
 

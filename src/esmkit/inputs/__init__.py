@@ -28,7 +28,7 @@ def formats() -> dict[str, Format]:
 
     Example:
         >>> sorted(formats())
-        ['csv', 'fasta', 'parquet', 'tsv']
+        ['csv', 'fasta', 'jsonl', 'parquet', 'tsv']
     """
     modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
     declared = chain.from_iterable(getattr(module, "FORMATS", ()) for module in modules)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
@@ -14,6 +15,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.routing import Match
 
 from esmkit import __version__
 from esmkit.errors import EsmkitError
@@ -22,6 +24,7 @@ from esmkit.server import (
     openapi,
     routes_account,
     routes_catalog,
+    routes_jobs,
     routes_models,
     routes_service,
     routes_status,
@@ -38,6 +41,7 @@ from esmkit.server.errors import (
     answer_for,
     http_answer,
 )
+from esmkit.server.jobs import Worker
 from esmkit.server.limits import Limiter, RequestMemory
 from esmkit.server.logs import SERVER
 from esmkit.server.metrics import Metrics
@@ -53,7 +57,14 @@ if TYPE_CHECKING:
 
 WORKERS = 16
 """Requests for esmkit's own actions that are carried out at the same time; others wait their turn."""
-_CORS_HEADERS = ["Authorization", "Content-Type", "Content-Encoding", "X-API-Key", "X-Request-ID"]
+_CORS_HEADERS = [
+    *("Authorization", "Content-Type", "Content-Encoding", "Idempotency-Key", "Range", "X-API-Key", "X-Request-ID")
+]
+# The first two also have the form of a model call; these come next because nearly every request is one.
+_ROUTERS = (
+    *(routes_account.login, routes_catalog.hub, routes_models.router, routes_account.router),
+    *(routes_catalog.router, routes_service.router, routes_status.router),
+)
 _SHOWN_HEADERS = ["X-Request-ID", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
 
 
@@ -71,8 +82,8 @@ def create_app(
 
     Raises:
         WeightsError: a predictor is missing or damaged.
-        InvalidConfigError: a predictor cannot be served, two models would have the same place in URLs, or rates cannot
-            be counted where asked.
+        InvalidConfigError: a predictor cannot be served, two models would have the same place in URLs, rates cannot be
+            counted where asked, or `jobs_folder` cannot be written.
     """
     catalog = Catalog(served_model(name, queue.info(name)) for name in settings.models)
     limiter = Limiter(settings)
@@ -92,6 +103,8 @@ def create_app(
         resources=actions.resources(settings),
         workers=ThreadPoolExecutor(WORKERS, "esmkit-action"),
     )
+    if settings.jobs_folder is not None:
+        server.jobs = Worker(server, Path(settings.jobs_folder))
     app = FastAPIOffline(
         docs_url=None,
         title="esmkit",
@@ -102,23 +115,16 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = server
-    # The first two also have the form of a model call; these come next because nearly every request is one.
-    for router in (
-        routes_account.login,
-        routes_catalog.hub,
-        routes_models.router,
-        routes_account.router,
-        routes_catalog.router,
-        routes_service.router,
-        routes_status.router,
-    ):
+    for router in _ROUTERS:
         app.include_router(router)
+    if server.jobs is not None:
+        app.include_router(routes_jobs.router)
     _handle_errors(app)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=_CORS_HEADERS,
             expose_headers=_SHOWN_HEADERS,
         )
@@ -135,6 +141,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     interval_s = server.settings.probe_interval_s
     background = [asyncio.create_task(server.ledger.run()), asyncio.create_task(server.status.run(interval_s))]
     background.append(asyncio.create_task(server.limiter.watch()))
+    if server.jobs is not None:
+        background.append(asyncio.create_task(server.jobs.run()))
+        background.append(asyncio.create_task(server.jobs.webhooks.run()))
     for task in background:
         task.add_done_callback(_report)
     try:
@@ -143,6 +152,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        if server.jobs is not None:
+            await server.jobs.close()
         server.workers.shutdown(wait=False, cancel_futures=True)
         await server.queue.close()
         await server.ledger.flush()
@@ -167,8 +178,8 @@ def _handle_errors(app: FastAPI) -> None:
         answer = http_answer(error.status_code, f"{error.detail}: {request.method} {request.url.path[:200]}")
         response = _answered(request, answer)
         response.headers.update(error.headers or {})
-        if response.headers.get("allow") == "GET":
-            response.headers["allow"] = "GET, HEAD"
+        if answer.status == 405 and (methods := _methods_at(request)):
+            response.headers["allow"] = ", ".join(methods)
         return response
 
     @app.exception_handler(RequestValidationError)
@@ -179,6 +190,16 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(ClientGoneError)
     async def gone(request: Request, error: ClientGoneError) -> None:
         return None
+
+
+def _methods_at(request: Request) -> list[str]:
+    """The methods of what is at a path: the framework names those of one route alone, and not HEAD."""
+    for router in (routes_jobs.router, *_ROUTERS):  # a job has the form of a model call, which has another method
+        matching = (route for route in router.routes if route.matches(request.scope)[0] is not Match.NONE)
+        methods = {method for route in matching for method in getattr(route, "methods", ())}
+        if methods:
+            return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+    return []
 
 
 def _answered(request: Request, answer: ErrorAnswer) -> Response:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from esmkit.errors import CapacityError, EsmkitError, OverloadedError, UserError
+from esmkit.errors import CapacityError, EsmkitError, ModelExecutionError, OverloadedError, StoreError, UserError
 
 MAX_ISSUES = 32
 _MAX_NAME = 64
@@ -108,6 +108,18 @@ class QuotaExceededError(RateLimitedError):
     code = "capacity.quota_exceeded"
 
 
+class ConflictError(UserError):
+    """What was named is not in the state for this."""
+
+    code = "user.conflict"
+
+
+class RangeError(UserError):
+    """The file has no such bytes."""
+
+    code = "user.range"
+
+
 class ClientGoneError(Exception):
     """The client closed the connection; there is nobody to answer."""
 
@@ -140,6 +152,11 @@ TABLE: Mapping[str, tuple[int, str]] = {
     "user.unknown_model": (404, "user.resource_not_found"),
     "user.unknown_action": (404, "user.resource_not_found"),
     "user.body_timeout": (408, "user.error"),
+    "user.unknown_job": (404, "user.resource_not_found"),
+    "user.conflict": (409, "user.validation"),
+    "user.range": (416, "user.validation"),
+    "user.job_quota": (429, "quota_exceeded"),
+    "user.invalid_input": (400, "user.validation"),
     "user.body_too_large": (413, "user.validation"),
     "user.answer_too_large": (413, "user.unsupported_option"),
     "user.unsupported_media": (415, "user.error"),
@@ -153,6 +170,7 @@ TABLE: Mapping[str, tuple[int, str]] = {
     "capacity.deadline_exceeded": (504, "system.error"),
     "capacity.device_memory": (413, "system.model_execution"),
     "internal.model_execution": (500, "system.model_execution"),
+    "internal.store": (503, "system.error"),
     "error": (500, "system.error"),
 }
 _HTTP_CODES = {404: "user.resource_not_found", 405: "user.error", 413: "user.validation"}
@@ -183,8 +201,8 @@ def answer_for(error: EsmkitError, *, request_id: str) -> ErrorAnswer:
     if isinstance(error, OverloadedError):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
         headers |= error.headers if isinstance(error, RateLimitedError) else {}
-    elif status == 503:
-        headers["Retry-After"] = "5"
+    elif status in (429, 503):
+        headers["Retry-After"] = "60" if status == 429 else "5"
     if status == 401:
         headers["WWW-Authenticate"] = 'Token realm="esmkit", Bearer realm="esmkit"'
         return ErrorAnswer(status, headers, _body("Unauthorized", error.message, [], status, code))
@@ -193,7 +211,7 @@ def answer_for(error: EsmkitError, *, request_id: str) -> ErrorAnswer:
     if isinstance(error, InvalidRequestError):
         return ErrorAnswer(status, headers, _body_of_issues(error.issues, status, code))
     is_ours = status == 500 or error.code.startswith("internal.")
-    message = _internal(code, request_id) if is_ours else error.message
+    message = _internal(error, request_id) if is_ours else error.message
     return ErrorAnswer(status, headers, _body(message, message, [_entry((), message, error.code)], status, code))
 
 
@@ -203,8 +221,12 @@ def http_answer(status: int, message: str) -> ErrorAnswer:
     return ErrorAnswer(status, {}, _body(message, message, [_entry((), message, "http")], status, code))
 
 
-def _internal(code: str, request_id: str) -> str:
-    what = "the model failed on this request" if code == "system.model_execution" else "the server failed"
+def _internal(error: EsmkitError, request_id: str) -> str:
+    what = "the server failed"
+    if isinstance(error, ModelExecutionError):
+        what = "the model failed on this request"
+    elif isinstance(error, StoreError):
+        what = "the server cannot reach its database now, send the request again later"
     return f"{what}; its log has the reason under request id {request_id}"
 
 

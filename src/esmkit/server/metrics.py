@@ -40,6 +40,7 @@ class Metrics:
         )
         self._residues = Counter("esmkit_residues", "Residues answered.", ["model", "action"], registry=self.registry)
         self._errors = Counter("esmkit_errors", "Failed requests by BioLM code.", ["code"], registry=self.registry)
+        self.jobs = JobMetrics(self.registry)
 
     def count_request(self, trace: Trace, seconds: float) -> None:
         """Counts one finished request."""
@@ -54,6 +55,27 @@ class Metrics:
     async def text(self) -> bytes:
         """Everything in Prometheus' text format."""
         return generate_latest(self.queue) + generate_latest(self.registry)
+
+
+class JobMetrics:
+    """Of batch jobs; the first two are those of all servers that share the store, as of a few seconds ago.
+
+    Attributes:
+        kept: jobs that are not done, by state.
+        residues_left: in them.
+        ended: jobs that this server ended, by state.
+        records: that this server finished.
+        failures: those of them that have no answer.
+        webhooks: tries of this server, by outcome.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.kept = Gauge("esmkit_jobs", "Batch jobs that are not done.", ["state"], registry=registry)
+        self.residues_left = Gauge("esmkit_jobs_residues_left", "Residues that jobs have left.", registry=registry)
+        self.ended = Counter("esmkit_jobs_ended", "Jobs ended by this server.", ["state"], registry=registry)
+        self.records = Counter("esmkit_jobs_records", "Records of jobs finished by this server.", registry=registry)
+        self.failures = Counter("esmkit_jobs_record_failures", "Of these, without an answer.", registry=registry)
+        self.webhooks = Counter("esmkit_webhooks", "Tries to deliver a webhook.", ["outcome"], registry=registry)
 
 
 _Gauge, _Count = GaugeMetricFamily, CounterMetricFamily

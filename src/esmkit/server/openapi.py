@@ -19,15 +19,18 @@ from esmkit.server.catalog import LISTED_ACTIONS, ServedModel, resolve_action
 from esmkit.server.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
+    ConflictError,
     DrainingError,
     ForbiddenError,
     InvalidRequestError,
     Issue,
+    RangeError,
     RateLimitedError,
     UnauthorizedError,
     UnsupportedMediaError,
     answer_for,
 )
+from esmkit.server.jobs.shown import EXAMPLES as JOB_EXAMPLES
 from esmkit.server.service_docs import EXAMPLES
 from esmkit.server.services import Services
 from esmkit.server.wire import binary, esm2_docs, esm2_examples, schema
@@ -49,6 +52,7 @@ _TAGS = {
     "catalogue": "Which models there are.",
     "schemas": "JSON Schemas of requests, as BioLM's clients read them.",
     "account": "The key that asks, and what it used.",
+    "jobs": "Files of proteins, computed while nobody waits.",
     "health": "How the server is doing.",
 }
 _SUMMARIES = {
@@ -68,11 +72,13 @@ _ERRORS: dict[str, tuple[str, EsmkitError]] = {
         UnknownModelError("no model 'esm9' is served here; choose from esm2-650m", name="esm9", choices=["esm2-650m"]),
     ),
     "408": ("The body came too slowly.", BodyTimeoutError("the body did not arrive within 60 s")),
+    "409": ("It is not in the state for this.", ConflictError("the job is running; wait until it is done")),
     "413": ("The body, or the answer, is too large.", BodyTooLargeError("the body is larger than 16777216 bytes")),
     "415": (
         "The body is neither JSON nor gzip or zstd of it.",
         UnsupportedMediaError("Content-Type is 'text/plain': send application/json"),
     ),
+    "416": ("The file has no such bytes.", RangeError("the file has 1024 bytes")),
     "429": (
         "Too much at once; Retry-After says when to come back.",
         RateLimitedError("10 requests per second are allowed, 0 are left, this request needs 1", retry_after_s=1),
@@ -96,6 +102,7 @@ _HEADERS: dict[str, tuple[str, Document]] = {
     "RateLimit-Reset": ("Seconds until more is allowed.", {"type": "integer"}),
     "WWW-Authenticate": ("How to send a key.", {"type": "string"}),
 }
+_SERVICE_EXAMPLES = EXAMPLES | JOB_EXAMPLES
 _SCHEMAS = "#/components/schemas"
 _RATE_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
@@ -266,8 +273,8 @@ def _complete(operation: Document, server: Services) -> None:
         free: list[Document] = [] if server.settings.asks_for_keys else [{}]
         operation["security"] = [{scheme: []} for scheme in _security_schemes()] + free
     responses["500"] = {}
-    if operation["operationId"] in EXAMPLES:  # here, as FastAPI leaves out what is null
-        next(iter(responses["200"]["content"].values()))["example"] = EXAMPLES[operation["operationId"]]
+    if (example := _SERVICE_EXAMPLES.get(operation["operationId"])) is not None:  # FastAPI leaves out what is null
+        next(iter(responses["200"]["content"].values()))["example"] = example
     for status, response in responses.items():
         if "content" in response:
             response["headers"] = {**response.get("headers", {}), **_refs(["X-Request-ID"])}

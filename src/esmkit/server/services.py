@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from esmkit.outputs import OutputOptions
     from esmkit.server.actions import Resources
     from esmkit.server.catalog import Catalog
+    from esmkit.server.jobs import Worker
     from esmkit.server.limits import Limiter, RequestMemory
     from esmkit.server.logs import OnStart
     from esmkit.server.metrics import Metrics
@@ -61,6 +62,7 @@ class Services:
         scrape: the text of /metrics: of this process, or of all that serve together.
         workers: carry out esmkit's own actions.
         draining: True from SIGTERM on.
+        jobs: works on batch jobs; None where there is no folder for them.
     """
 
     settings: ServerSettings
@@ -76,6 +78,7 @@ class Services:
     resources: Resources
     workers: ThreadPoolExecutor
     draining: bool = False
+    jobs: Worker | None = None
 
     @property
     def bounds(self) -> Bounds:

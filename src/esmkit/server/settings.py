@@ -18,6 +18,7 @@ GROUPS = {
     "models": "Models and their queue",
     "max_items": "Bounds of a request",
     "auth": "Keys and limits",
+    "jobs_folder": "Batch jobs",
     "probe_interval_s": "Seen from outside",
     "chat_model": "Agents",
     "ray": "Several machines",
@@ -101,6 +102,30 @@ class ServerSettings:
     limit_residues_per_day: int | None = _setting(None, "Residues per day and key.", least=1)
     limit_concurrent: int | None = _setting(None, "Requests at the same time per key, in this process.", least=1)
     limits_storage_url: str = _setting("memory://", "Where rates are counted: memory://, or redis://host:port.")
+
+    jobs_folder: str | None = _setting(
+        None,
+        "Folder for inputs and results of batch jobs, shared by servers that share jobs; by default jobs in "
+        "~/.local/share/esmkit or ESMKIT_HOME.",
+    )
+    jobs_at_once: int = _setting(
+        1, "Batch jobs that this server works on at the same time; 0 leaves them to others.", least=0
+    )
+    jobs_upload_bytes: int = _setting(256 * 2**20, "Size of the input of a job, as sent and inflated.", least=1024)
+    jobs_per_key: int = _setting(100, "Jobs that are kept per key, finished or not.", least=1)
+    jobs_bytes_per_key: int = _setting(10 * 2**30, "Disk that the jobs of a key may take.", least=1024)
+    jobs_keep_s: float = _setting(7 * 86_400.0, "A job and its files are deleted so long after it has ended.", least=1)
+    jobs_lease_s: float = _setting(
+        15.0, "A job whose server died is taken over by one that lives after so long.", least=1
+    )
+    jobs_shard_residues: int | None = _setting(
+        None, "Residues between two points from which a job can go on; by default about a minute of work.", least=1
+    )
+    webhook_hosts: tuple[str, ...] = _setting(
+        (),
+        "Hosts that webhooks of jobs may call, and addresses or networks (10.1.2.0/24) that are not public; none by "
+        "default.",
+    )
 
     probe_interval_s: float = _setting(60.0, "Seconds between status probes of each loaded model.", least=1)
     metrics_open: bool = _setting(False, "Show /metrics without an admin key where keys are on.")

@@ -1,4 +1,4 @@
-"""What the server remembers, in SQLite or PostgreSQL: API keys, usage, status probes, incidents, the web app's own."""
+"""What the server remembers, in SQLite or PostgreSQL: keys, usage, status, incidents, batch jobs, the web app's own."""
 
 from esmkit.errors import MissingExtraError
 
@@ -11,8 +11,9 @@ except ModuleNotFoundError as error:
         extra="server",
     ) from error
 
-from esmkit.store.database import DEFAULT_FILE, database_url
+from esmkit.store.database import DEFAULT_FILE, data_folder, database_url
 from esmkit.store.incidents import IMPACTS, Impact, Incident, IncidentMessage
+from esmkit.store.job import ENDED, Backlog, Job, JobEnd, JobProgress, JobQuotaError, JobState, NewJob, new_job_id
 from esmkit.store.keys import KeyInfo, KeyState
 from esmkit.store.probes import MAX_DAYS, ModelUptime, UptimeDay
 from esmkit.store.saved import MAX_SAVED_BYTES
@@ -21,20 +22,30 @@ from esmkit.store.usage import GROUPS, Group, UsageRow, UsageTotal
 
 __all__ = [
     "DEFAULT_FILE",
+    "ENDED",
     "GROUPS",
     "IMPACTS",
     "MAX_DAYS",
     "MAX_SAVED_BYTES",
+    "Backlog",
     "Group",
     "Impact",
     "Incident",
     "IncidentMessage",
+    "Job",
+    "JobEnd",
+    "JobProgress",
+    "JobQuotaError",
+    "JobState",
     "KeyInfo",
     "KeyState",
     "ModelUptime",
+    "NewJob",
     "Store",
     "UptimeDay",
     "UsageRow",
     "UsageTotal",
+    "data_folder",
     "database_url",
+    "new_job_id",
 ]

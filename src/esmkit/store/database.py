@@ -52,9 +52,18 @@ def database_url(environment: Mapping[str, str]) -> URL:
     """
     if given := environment.get(SETTING):
         return parsed(given)
+    return URL.create("sqlite", database=str(data_folder(environment) / DEFAULT_FILE))
+
+
+def data_folder(environment: Mapping[str, str]) -> Path:
+    """Where a server keeps its data: `ESMKIT_HOME` where that is set, or else `XDG_DATA_HOME/esmkit`.
+
+    Example:
+        >>> data_folder({"XDG_DATA_HOME": "/var/lib"}).as_posix()
+        '/var/lib/esmkit'
+    """
     data = Path(environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    folder = Path(environment.get("ESMKIT_HOME") or data / "esmkit").expanduser()
-    return URL.create("sqlite", database=str(folder / DEFAULT_FILE))
+    return Path(environment.get("ESMKIT_HOME") or data / "esmkit").expanduser()
 
 
 def parsed(url: str | URL) -> URL:

@@ -10,6 +10,8 @@ from sqlalchemy import URL
 
 from esmkit.store.database import Database
 from esmkit.store.incidents import Incidents
+from esmkit.store.job_leases import JobLeases
+from esmkit.store.jobs import Jobs
 from esmkit.store.keys import Keys
 from esmkit.store.probes import Probes
 from esmkit.store.saved import SavedStates
@@ -30,6 +32,8 @@ class Store:
         keys: who may use the server.
         sessions: who is logged in to the web app.
         saved: what users asked to keep of its pages.
+        jobs: batch jobs.
+        job_leases: which server works on which of them.
         usage: how much each key used, per model, action and day.
         probes: whether each model answered, and how fast.
         incidents: what people wrote about an outage.
@@ -50,6 +54,8 @@ class Store:
         self.keys = Keys(database)
         self.sessions = Sessions(database, self.keys)
         self.saved = SavedStates(database)
+        self.jobs = Jobs(database)
+        self.job_leases = JobLeases(database)
         self.usage = Usage(database)
         self.probes = Probes(database)
         self.incidents = Incidents(database)

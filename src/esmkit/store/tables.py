@@ -56,6 +56,7 @@ class Base(DeclarativeBase):
         float: Double,
         list[str]: JSON(none_as_null=True),
         dict[str, int]: JSON,
+        dict[str, Any]: JSON(none_as_null=True),
     }
 
 
@@ -108,6 +109,45 @@ class SavedState(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class JobRow(Base):
+    """A batch job: what was asked, how far it is, and which server works on it until when."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id"), index=True)
+    place: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(100))
+    model: Mapped[str]
+    asked: Mapped[dict[str, Any]]
+    idempotency_sha256: Mapped[str | None] = mapped_column(String(64), unique=True)
+    request_sha256: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    note: Mapped[str | None]
+    error: Mapped[dict[str, Any] | None]
+    records_total: Mapped[int] = mapped_column(BigInteger)
+    residues_total: Mapped[int] = mapped_column(BigInteger)
+    records: Mapped[int] = mapped_column(BigInteger, default=0)
+    residues: Mapped[int] = mapped_column(BigInteger, default=0)
+    failures: Mapped[int] = mapped_column(BigInteger, default=0)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    residues_per_s: Mapped[float | None]
+    crashes: Mapped[int] = mapped_column(default=0)
+    retries: Mapped[int] = mapped_column(default=0)
+    is_cancelled: Mapped[bool] = mapped_column(default=False)
+    owner: Mapped[str | None] = mapped_column(String(32))
+    lease_until: Mapped[datetime | None]
+    retry_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None] = mapped_column(index=True)
+    webhook: Mapped[str | None]
+    webhook_state: Mapped[str | None] = mapped_column(String(16))
+    webhook_tries: Mapped[int] = mapped_column(default=0)
+    webhook_at: Mapped[datetime | None] = mapped_column(index=True)
 
 
 class DailyUsage(Base):

@@ -6,6 +6,7 @@ from esmkit.web.pages import (
     chat,
     design,
     docs,
+    jobs,
     login,
     maps,
     models,
@@ -16,7 +17,7 @@ from esmkit.web.pages import (
 )
 
 PAGES: tuple[Page, ...] = (
-    *(workbench.PAGE, maps.PAGE, searching.PAGE, predictors.PAGE, design.PAGE, chat.PAGE),
+    *(workbench.PAGE, maps.PAGE, searching.PAGE, predictors.PAGE, design.PAGE, jobs.PAGE, chat.PAGE),
     *(models.PAGE, account.PAGE, status.PAGE, docs.PAGE),
     *(login.PAGE,),
 )

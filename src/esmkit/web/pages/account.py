@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from esmkit.server.actions import ACTIONS
 from esmkit.server.auth import identify
+from esmkit.server.jobs.run import ACTION as JOBS
 from esmkit.server.services import services
 from esmkit.server.wire import esm2, mutations
 from esmkit.web.keys import MAX_LIFETIME_DAYS, facts
@@ -23,7 +24,7 @@ async def data(request: Request) -> Mapping[str, Any]:
     return {
         "key": None if caller.key is None else facts(caller.key),
         "shows_usage": caller.key is not None or not server.settings.asks_for_keys,
-        "actions": [*esm2.ACTIONS, mutations.ACTION, *own],
+        "actions": [*esm2.ACTIONS, mutations.ACTION, *own, JOBS],
         "max_lifetime_days": MAX_LIFETIME_DAYS,
     }
 

@@ -35,16 +35,30 @@ export async function post(address, body, { signal } = {}) {
 /** Sends JSON, gets the response while it is still being written. */
 export const stream = (address, body, { signal } = {}) => send(address, body, { signal, accept: "text/event-stream" });
 
+/** Sends a file as it is, gets JSON; `headers` are further ones. */
+export async function upload(address, file, headers = {}) {
+  const type = { "Content-Type": "application/octet-stream", Accept: "application/json" };
+  const options = { method: "POST", headers: { ...guarded(type), ...headers }, body: file };
+  return (await checked(await reached(address, options))).json();
+}
+
+/** Deletes what is at an address, gets JSON. */
+export async function remove(address) {
+  return (await checked(await reached(address, { method: "DELETE", headers: guarded({ Accept: "application/json" }) }))).json();
+}
+
 /** Gets JSON. */
 export async function get(address, { signal } = {}) {
   return (await checked(await reached(address, { signal, headers: { Accept: "application/json" } }))).json();
 }
 
 async function send(address, body, { signal, accept = "application/json" }) {
-  const headers = { "Content-Type": "application/json", Accept: accept };
-  if (frame.csrf) headers["X-CSRF-Token"] = frame.csrf;
+  const headers = guarded({ "Content-Type": "application/json", Accept: accept });
   return checked(await reached(address, { method: "POST", headers, body: JSON.stringify(body), signal }));
 }
+
+/** Headers of what changes something: they show that a page of this server asks. */
+const guarded = (headers) => (frame.csrf ? { ...headers, "X-CSRF-Token": frame.csrf } : headers);
 
 async function reached(address, options) {
   try {
