@@ -81,7 +81,8 @@ def _settled(settings: ServerSettings) -> ServerSettings:
     """Store and folders are those of whoever gives the order, not of the place where Ray was started."""
     url = settings.database_url or database_url(os.environ).render_as_string(hide_password=False)
     predictors, indexes = (tuple(map(_absolute, folders)) for folders in (settings.predictors, settings.indexes))
-    return replace(settings, database_url=url, predictors=predictors, indexes=indexes)
+    jobs = settings.jobs_folder and _absolute(settings.jobs_folder)
+    return replace(settings, database_url=url, predictors=predictors, indexes=indexes, jobs_folder=jobs)
 
 
 def _absolute(path: str) -> str:
