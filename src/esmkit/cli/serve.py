@@ -97,10 +97,8 @@ def _run(settings: ServerSettings) -> int:
     from esmkit.web import add_to
 
     logs.configure(settings.log_level)
-    if settings.jobs_folder is None and settings.ray in (
-        None,
-        "local",
-    ):  # on several machines it has to be a shared one
+    is_here = settings.ray in (None, "local")  # several machines need a folder that they share
+    if settings.jobs_folder is None and is_here:
         settings = dataclasses.replace(settings, jobs_folder=str(data_folder(os.environ) / "jobs"))
     if settings.ray is not None:
         from esmkit.cli.serve_ray import run
