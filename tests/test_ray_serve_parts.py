@@ -7,6 +7,7 @@ import dataclasses
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
@@ -24,6 +25,7 @@ from esmkit.outputs import OutputOptions
 from esmkit.server.errors import UnavailableError, answer_for
 from esmkit.server.settings import ServerSettings
 from esmkit.types import Failure, ModelShape, Record, Result
+from tests.ray_cluster import free_port
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray's own, when it is imported
@@ -31,6 +33,7 @@ with warnings.catch_warnings():
 from ray.exceptions import ActorDiedError
 
 from esmkit.cli.serve_ray import build
+from esmkit.cluster.connection import ClusterError, connect
 from esmkit.cluster.serve import client as client_module
 from esmkit.cluster.serve.application import application, check, least_resources
 from esmkit.cluster.serve.autoscaling import WANTED, by_queued_tokens, wanted_replicas
@@ -356,3 +359,11 @@ def test_paths_and_store_are_those_of_who_gives_the_order(tmp_path: Path, monkey
     assert (sent.database_url, sent.predictors) == (f"sqlite:///{tmp_path}/home/esmkit.db", (f"{tmp_path}/fitted",))
     (model,) = handles.values()
     assert [spec.name for spec in model._bound_deployment.init_args[0].specs.values()] == [str(tmp_path / "mine")]
+
+
+def test_an_address_where_no_ray_listens_is_said_at_once() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    started = time.monotonic()
+    with pytest.raises(ClusterError, match=f"no Ray cluster answers at '{address}'"), connect(address):
+        pass
+    assert time.monotonic() - started < 10
