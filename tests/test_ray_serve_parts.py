@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import shutil
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Generator
@@ -324,12 +322,6 @@ def test_the_application_has_a_deployment_per_model_and_one_for_those_that_share
     assert [(slug, each._bound_deployment.name) for slug, each in handles.items()] == [("esm2-mini", "shared")]
     with pytest.raises(InvalidConfigError, match="ray_shared='other' is not served; choose from esm2-mini"):
         application(ServerSettings(ray_shared=("other",)), Settings.from_env({"ESMKIT_OFFLINE": "1"}))
-
-
-def test_nothing_but_the_cluster_imports_ray() -> None:
-    script = "import sys, esmkit.cli, esmkit.server.app, esmkit.web, esmkit.engine.queue; print('ray' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
 
 
 def test_the_application_for_tools_of_ray_takes_settings_and_asks_for_keys() -> None:
