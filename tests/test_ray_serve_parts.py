@@ -23,7 +23,7 @@ from esmkit.outputs import OutputOptions
 from esmkit.server.errors import UnavailableError, answer_for
 from esmkit.server.settings import ServerSettings
 from esmkit.types import Failure, ModelShape, Record, Result
-from tests.ray_cluster import free_port
+from tests.ray_serving import free_port
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray's own, when it is imported

@@ -78,6 +78,7 @@ def connect(
             "--ray auto, or send the command there with 'ray job submit'",
             setting="ray",
         )
+    _keep_stdout_ours()
     starts = address == LOCAL
     try:
         _check_listens(address)
@@ -112,6 +113,16 @@ def _check_listens(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host and port.isdecimal() and int(port) < 2**16:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+
+
+def _keep_stdout_ours() -> None:
+    """Ray prints news of its raylets (a worker was lost, a task is tried again) on stdout, where results go.
+
+    It has no switch for that: `log_to_driver` is about what workers print. What matters of it comes as an exception.
+    """
+    from ray._private import worker
+
+    worker.print_to_stdstream = lambda *_, **__: None
 
 
 @contextmanager
