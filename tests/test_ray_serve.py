@@ -19,7 +19,7 @@ import pytest
 from esmkit.engine import Model
 from esmkit.engine import load as load_model
 from esmkit.models.locate import EMBEDDED
-from tests.ray_cluster import RayCluster, load_of
+from tests.ray_serving import RayCluster, load_of
 from tests.server_process import items, until
 from tests.server_stand_in import Api
 from tests.test_server_redis import Redis, ask

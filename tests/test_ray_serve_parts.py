@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import shutil
-import subprocess
-import sys
+import time
 import warnings
 from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
@@ -24,6 +23,7 @@ from esmkit.outputs import OutputOptions
 from esmkit.server.errors import UnavailableError, answer_for
 from esmkit.server.settings import ServerSettings
 from esmkit.types import Failure, ModelShape, Record, Result
+from tests.ray_serving import free_port
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray's own, when it is imported
@@ -31,6 +31,7 @@ with warnings.catch_warnings():
 from ray.exceptions import ActorDiedError
 
 from esmkit.cli.serve_ray import build
+from esmkit.cluster.connection import ClusterError, connect
 from esmkit.cluster.serve import client as client_module
 from esmkit.cluster.serve.application import application, check, least_resources
 from esmkit.cluster.serve.autoscaling import WANTED, by_queued_tokens, wanted_replicas
@@ -323,12 +324,6 @@ def test_the_application_has_a_deployment_per_model_and_one_for_those_that_share
         application(ServerSettings(ray_shared=("other",)), Settings.from_env({"ESMKIT_OFFLINE": "1"}))
 
 
-def test_nothing_but_the_cluster_imports_ray() -> None:
-    script = "import sys, esmkit.cli, esmkit.server.app, esmkit.web, esmkit.engine.queue; print('ray' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
-
-
 def test_the_application_for_tools_of_ray_takes_settings_and_asks_for_keys() -> None:
     app = build({"models": ["esm2-mini"], "ray_ingress": 2})
     settings = app._bound_deployment.init_args[0]
@@ -356,3 +351,11 @@ def test_paths_and_store_are_those_of_who_gives_the_order(tmp_path: Path, monkey
     assert (sent.database_url, sent.predictors) == (f"sqlite:///{tmp_path}/home/esmkit.db", (f"{tmp_path}/fitted",))
     (model,) = handles.values()
     assert [spec.name for spec in model._bound_deployment.init_args[0].specs.values()] == [str(tmp_path / "mine")]
+
+
+def test_an_address_where_no_ray_listens_is_said_at_once() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    started = time.monotonic()
+    with pytest.raises(ClusterError, match=f"no Ray cluster answers at '{address}'"), connect(address):
+        pass
+    assert time.monotonic() - started < 10
