@@ -96,12 +96,12 @@ def _run(settings: ServerSettings) -> int:
         ) from error
     from esmkit.server import logs, tracing
     from esmkit.server.app import create_app
+    from esmkit.server.jobs.folder import default_folder
     from esmkit.server.process import ServerProcess
-    from esmkit.store import data_folder
     from esmkit.web import add_to
 
     logs.configure(settings.log_level)
-    settings = dataclasses.replace(settings, jobs_folder=settings.jobs_folder or str(data_folder(os.environ) / "jobs"))
+    settings = dataclasses.replace(settings, jobs_folder=settings.jobs_folder or default_folder(os.environ))
     traces = tracing.provider(os.environ)
     home = Settings.from_env(os.environ)
     with open_store(settings) as store:
