@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from esmkit.engine import Model, load
+from esmkit.errors import InvalidConfigError
 from esmkit.server.jobs import worker
+from esmkit.server.jobs.folder import default_folder
 from tests.jobs_stand_in import FASTA, JOBS, JobsApi, ended, made, state_is, submit, table, until
 from tests.server_stand_in import SLUG
 
@@ -81,60 +83,56 @@ def test_results_come_in_other_formats(api: JobsApi, model: Model, form: str) ->
     np.testing.assert_allclose(found, embeddings(model), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("body", "query"),
-    [
-        (b"id,sequence\na,MKTAYIAKQR\nb,MVLSPADKTNV\nc,GSHM\n", {}),
-        (b"name\tseq\na\tMKTAYIAKQR\nb\tMVLSPADKTNV\nc\tGSHM\n", {"id_column": "name", "sequence_column": "seq"}),
-        (b'{"id":"a","sequence":"MKTAYIAKQR"}\n{"id":"b","sequence":"MVLSPADKTNV"}\n{"id":"c","sequence":"GSHM"}', {}),
-        (
-            b'{"items":[{"id":"a","sequence":"MKTAYIAKQR"},{"id":"b","sequence":"MVLSPADKTNV"}]}\n'
-            b'{"items":[{"id":"c","sequence":"GSHM"}]}\n',
-            {},
-        ),
-        (gzip.compress(FASTA), {}),
-    ],
-)
-def test_inputs_are_tables_json_lines_of_requests_or_compressed(
-    api: JobsApi, model: Model, body: bytes, query: dict[str, str]
-) -> None:
-    async def act(client: httpx.AsyncClient) -> bytes:
-        page = await ended(client, await made(client, body, **query))
-        return (await client.get(page["links"]["result"])).content
-
-    found = table(api.during(act))
-    assert found["id"].to_pylist() == ["a", "b", "c"]
-    np.testing.assert_allclose(np.stack(found[MEAN].to_numpy()), embeddings(model), atol=1e-5)
+INPUTS: list[tuple[bytes, dict[str, str]]] = [
+    (b"id,sequence\na,MKTAYIAKQR\nb,MVLSPADKTNV\nc,GSHM\n", {}),
+    (b"name\tseq\na\tMKTAYIAKQR\nb\tMVLSPADKTNV\nc\tGSHM\n", {"id_column": "name", "sequence_column": "seq"}),
+    (b'{"id":"a","sequence":"MKTAYIAKQR"}\n{"id":"b","sequence":"MVLSPADKTNV"}\n{"id":"c","sequence":"GSHM"}', {}),
+    (
+        b'{"items":[{"id":"a","sequence":"MKTAYIAKQR"},{"id":"b","sequence":"MVLSPADKTNV"}]}\n'
+        b'{"items":[{"id":"c","sequence":"GSHM"}]}\n',
+        {},
+    ),
+    (gzip.compress(FASTA), {}),
+]
 
 
-@pytest.mark.parametrize(
-    ("body", "query", "message"),
-    [
-        (b">a\nMK\n>b\nMK9L\n", {}, "record 'b' (input, line 4), position 3: found '9'"),
-        (b">a\nMK\n>a\nMKL\n", {}, "record 'a' (input, line 3) has an id that an earlier record has"),
-        (b">a\n" + b"M" * 2049, {}, "has 2049 residues, the limit is 2048"),
-        (b">a\nMK\n", {"outputs": "nonsense"}, "nonsense"),
-        (b">a\nMK\n", {"format": "safetensors"}, "format 'safetensors': choose"),
-        (b">a\nMK\n", {"layers": "x"}, "layers='x' is no list of integers"),
-        (b">a\nMK\n", {"colour": "red"}, "colour"),
-        (b"", {}, "input"),
-        (b"id,sequence\na\n", {}, "line 2"),
-        (b'{"items": [], "params": {"top_k": 1}}\n', {}, "options are the same for all records"),
-        (gzip.compress(FASTA)[:-9], {}, "compressed and damaged"),
-        (gzip.compress(gzip.compress(FASTA)), {}, "compressed twice"),
-        (b">a\n" + b"M" * (2 << 20), {}, "a line of more than 1048576 bytes"),
-        (b">a\nMK\n", {"webhook": "https://evil.example/"}, "webhooks may not call evil.example"),
-        (b">a\nMK\n", {"webhook": "file:///etc/passwd"}, "webhook is no address"),
-    ],
-)
-def test_what_cannot_be_computed_is_refused_at_once_and_nothing_is_kept(
-    api: JobsApi, body: bytes, query: dict[str, str], message: str
-) -> None:
+def test_inputs_are_tables_json_lines_of_requests_or_compressed(api: JobsApi, model: Model) -> None:
     async def act(client: httpx.AsyncClient) -> None:
-        answer = await submit(client, body, **query)
-        assert answer.status_code == 400
-        assert message in answer.text.replace("\\'", "'")
-        assert str(api.worker.folder.path) not in answer.text
+        for body, query in INPUTS:
+            page = await ended(client, await made(client, body, **query))
+            found = table((await client.get(page["links"]["result"])).content)
+            assert found["id"].to_pylist() == ["a", "b", "c"]
+            np.testing.assert_allclose(np.stack(found[MEAN].to_numpy()), embeddings(model), atol=1e-5)
+
+    api.during(act)
+
+
+REFUSED: list[tuple[bytes, dict[str, str], str]] = [
+    (b">a\nMK\n>b\nMK9L\n", {}, "record 'b' (input, line 4), position 3: found '9'"),
+    (b">a\nMK\n>a\nMKL\n", {}, "record 'a' (input, line 3) has an id that an earlier record has"),
+    (b">a\n" + b"M" * 2049, {}, "has 2049 residues, the limit is 2048"),
+    (b">a\nMK\n", {"outputs": "nonsense"}, "nonsense"),
+    (b">a\nMK\n", {"format": "safetensors"}, "format 'safetensors': choose"),
+    (b">a\nMK\n", {"layers": "x"}, "layers='x' is no list of integers"),
+    (b">a\nMK\n", {"colour": "red"}, "colour"),
+    (b"", {}, "input"),
+    (b"id,sequence\na\n", {}, "line 2"),
+    (b'{"items": [], "params": {"top_k": 1}}\n', {}, "options are the same for all records"),
+    (gzip.compress(FASTA)[:-9], {}, "compressed and damaged"),
+    (gzip.compress(gzip.compress(FASTA)), {}, "compressed twice"),
+    (b">a\n" + b"M" * (2 << 20), {}, "a line of more than 1048576 bytes"),
+    (b">a\nMK\n", {"webhook": "https://evil.example/"}, "webhooks may not call evil.example"),
+    (b">a\nMK\n", {"webhook": "file:///etc/passwd"}, "webhook is no address"),
+]
+
+
+def test_what_cannot_be_computed_is_refused_at_once_and_nothing_is_kept(api: JobsApi) -> None:
+    async def act(client: httpx.AsyncClient) -> None:
+        for body, query, message in REFUSED:
+            answer = await submit(client, body, **query)
+            assert answer.status_code == 400
+            assert message in answer.text.replace("\\'", "'")
+            assert str(api.worker.folder.path) not in answer.text
         assert (await client.get(JOBS)).json() == {"jobs": []}
 
     api.during(act)
@@ -379,3 +377,16 @@ def test_what_jobs_do_is_counted(api: JobsApi) -> None:
 def test_a_wrong_method_is_told_which_there_are(api: JobsApi, path: str, methods: str) -> None:
     answer = api.request("PUT", JOBS + path)
     assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+
+
+def test_without_a_place_to_write_the_server_has_no_jobs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert default_folder({"ESMKIT_HOME": str(tmp_path)}) == str(tmp_path / "jobs")
+    (tmp_path / "file").touch()
+    assert default_folder({"ESMKIT_HOME": str(tmp_path / "file")}) is None
+    assert "batch jobs are off" in caplog.text
+
+
+def test_a_folder_that_was_chosen_and_cannot_be_written_is_an_error(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidConfigError, match="choose another jobs_folder"):
+        JobsApi(model, tmp_path, jobs_folder=str(tmp_path / "file" / "jobs"))

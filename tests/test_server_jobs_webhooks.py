@@ -120,27 +120,26 @@ def test_a_name_that_leads_to_a_private_address_is_not_called_unless_that_is_lis
     assert (page["state"], page["webhook"]["tries"]) == ("done", 3)
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        *("https://x.example.evil.org/", "https://evil.org/x.example", "https://x.example@evil.org/"),
-        *("https://evil.org\\@x.example/", "ftp://x.example/", "//x.example/", "https:///", "https://x.example:99999/"),
-        *(
-            "http://10.0.0.1/",
-            "http://169.254.169.254/latest",
-            "http://[::1]/",
-            "http://0x7f000001/",
-            "https://é.example/",
-        ),
-    ],
-)
-def test_an_address_that_is_not_on_the_list_is_refused_with_the_job(model: Model, tmp_path: Path, url: str) -> None:
+REFUSED = [
+    *("https://x.example.evil.org/", "https://evil.org/x.example", "https://x.example@evil.org/"),
+    *("https://evil.org\\@x.example/", "ftp://x.example/", "//x.example/", "https:///", "https://x.example:99999/"),
+    *(
+        "http://10.0.0.1/",
+        "http://169.254.169.254/latest",
+        "http://[::1]/",
+        "http://0x7f000001/",
+        "https://é.example/",
+    ),
+]
+
+
+def test_an_address_that_is_not_on_the_list_is_refused_with_the_job(model: Model, tmp_path: Path) -> None:
     with JobsApi(model, tmp_path, webhook_hosts=("x.example", "192.168.7.0/24")) as api:
 
         async def act(client: httpx.AsyncClient) -> None:
-            answer = await submit(client, webhook=url)
-            assert answer.status_code == 400
-            assert "webhook" in answer.text
+            for url in REFUSED:
+                answer = await submit(client, webhook=url)
+                assert (answer.status_code, "webhook" in answer.text) == (400, True), url
 
         api.during(act)
 

@@ -91,15 +91,15 @@ def _run(settings: ServerSettings) -> int:
         ) from error
     from esmkit.server import logs, tracing
     from esmkit.server.app import create_app
+    from esmkit.server.jobs.folder import default_folder
     from esmkit.server.process import ServerProcess
     from esmkit.server.queues import serving_queue
-    from esmkit.store import data_folder
     from esmkit.web import add_to
 
     logs.configure(settings.log_level)
     is_here = settings.ray in (None, "local")  # several machines need a folder that they share
     if settings.jobs_folder is None and is_here:
-        settings = dataclasses.replace(settings, jobs_folder=str(data_folder(os.environ) / "jobs"))
+        settings = dataclasses.replace(settings, jobs_folder=default_folder(os.environ))
     if settings.ray is not None:
         from esmkit.cli.serve_ray import run
 

@@ -9,17 +9,33 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from esmkit import sinks
 from esmkit.errors import InvalidConfigError
+from esmkit.server.logs import SERVER
+from esmkit.store import data_folder
 
 _SIGNING_FILE = ".secret"
 _UPLOAD = ".upload-"
 UPLOAD_S = 3600.0
 """How long an input may take to arrive; what is older was left by a server that died."""
+
+
+def default_folder(environment: Mapping[str, str]) -> str | None:
+    """Where jobs are kept unless the operator says otherwise; None, and a line in the log, if nothing can be.
+
+    A server whose keys are in PostgreSQL may have no place of its own to write to; it serves all the same.
+    """
+    path = data_folder(environment) / "jobs"
+    with suppress(OSError):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.access(path, os.W_OK):
+        return str(path)
+    SERVER.warning("batch jobs are off, as %s cannot be written; choose a jobs_folder", path)
+    return None
 
 
 class JobsFolder:
