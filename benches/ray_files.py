@@ -29,7 +29,7 @@ from benches.proteins import many, proteins, write_fasta
 from benches.results import say
 from esmkit.inputs import open_records
 
-RESIDUES, SHARDS = 150_000, 15
+RESIDUES, SHARDS = 100_000, 10
 COUNT, COUNT_SHARD_RESIDUES = 20_000, 200_000
 QUICK_SHARE = 0.1
 WORKER = b"ray::MapWorker(MapBatches(ShardWorker))"
