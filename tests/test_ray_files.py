@@ -21,7 +21,7 @@ from esmkit.sinks.files import FolderLock
 from tests.ray_cluster import ROOT, cluster, environment, wait_for, workers
 from tests.ray_faults import TROUBLE, faulty, run_options
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of Ray in this process
 
 
 @pytest.fixture(scope="module")
