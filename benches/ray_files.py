@@ -1,7 +1,8 @@
 """`scripts/bench ray_files`: `esmkit embed --ray` beside `esmkit embed`, and a run on several workers that loses one.
 
-The overhead is that of a residue: how long a shard takes after another, with one worker of T threads beside
-`esmkit embed --threads T`, in turn. Loading and starting are apart: they do not grow with the input.
+The overhead is processor time per residue of the process that computes: one worker of T threads beside `esmkit embed
+--threads T`, in turn, from the first finished shard to the one before the last. What the command and Ray's own
+processes take beside it is apart: it goes by the clock, not by residues or workers.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +29,7 @@ from benches.proteins import many, proteins, write_fasta
 from benches.results import say
 from esmkit.inputs import open_records
 
-RESIDUES, SHARDS = 150_000, 15
+RESIDUES, SHARDS = 100_000, 10
 COUNT, COUNT_SHARD_RESIDUES = 20_000, 200_000
 QUICK_SHARE = 0.1
 WORKER = b"ray::MapWorker(MapBatches(ShardWorker))"
@@ -44,40 +46,73 @@ def _overhead(arguments: Namespace, scratch: Path) -> dict[str, Any]:
     residues = int(RESIDUES * (QUICK_SHARE if arguments.quick else 1))
     source = write_fasta(many(proteins(), residues), scratch / "input.fasta")
     ways: dict[str, list[str]] = {"esmkit embed": [], "esmkit embed --ray": ["--ray", "local", "--ray-workers", "1"]}
-    paces: dict[str, list[float]] = {way: [] for way in ways}
-    starts: dict[str, list[float]] = {way: [] for way in ways}
+    paces: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     model = weights.folder_of("8m", arguments.weights)
     for _ in range(arguments.rounds):
         for way, extra in ways.items():
             options = ["--model", model, "--threads", arguments.threads, "--shard-residues", residues // SHARDS, *extra]
-            seconds = _embed(source, scratch / "out", options)
-            paces[way].append(_pace(scratch / "out"))
-            starts[way].append(seconds - residues * paces[way][-1])
-    plain, on_ray = (paces[way] for way in ways)
+            paces[way].append(_pace(source, scratch / "out", options))
+    plain, on_ray = ([pace["computing_s"] for pace in found] for found in paces.values())
     content = {
         "model": "8m",
         "threads": arguments.threads,
         "residues": residues,
         "shards": SHARDS,
-        "seconds_per_residue": paces,
-        "residues_per_s": {way: 1 / median(values) for way, values in paces.items()},
-        "best_residues_per_s": {way: 1 / min(values) for way, values in paces.items()},
-        "overhead": median(slow / fast for slow, fast in zip(on_ray, plain, strict=True)) - 1,
+        "paces": paces,
+        "overhead": median(on_ray) / median(plain) - 1,
         "overhead_of_best": min(on_ray) / min(plain) - 1,
-        "start_s": {way: median(values) for way, values in starts.items()},
+        "beside_cores": median(pace["beside_s"] / pace["wall_s"] for pace in paces["esmkit embed --ray"]),
     }
-    for way in ways:
-        rate, best = content["residues_per_s"][way], content["best_residues_per_s"][way]
-        say(f"{way}: {rate:,.0f} residues/s, best {best:,.0f}, start {content['start_s'][way]:.1f} s")
-    say(f"overhead {content['overhead']:.1%}, of the best {content['overhead_of_best']:.1%}")
+    for way, found in paces.items():
+        best, middle = (1e6 * choose(pace["computing_s"] for pace in found) for choose in (min, median))
+        wall = 1 / median(pace["wall_s"] for pace in found)
+        say(f"{way}: {middle:.1f} us of a processor per residue, best {best:.1f}; {wall:,.0f} residues/s")
+    say(
+        f"overhead {content['overhead']:.1%}, of the best {content['overhead_of_best']:.1%}; "
+        f"beside the worker {content['beside_cores']:.2f} processors, however many workers there are"
+    )
     return content
 
 
-def _pace(out: Path) -> float:
-    """Seconds per residue from the end of the first shard to the end of the last: without loading and starting."""
-    shards = json.loads((out / "_manifest.json").read_text())["shards"]
-    ended = sorted((out / shard["file"]).stat().st_mtime_ns for shard in shards)
-    return (ended[-1] - ended[0]) / 1e9 / sum(shard["residues"] for shard in shards[1:])
+def _pace(source: Path, out: Path, options: Sequence[Any]) -> dict[str, float]:
+    """Seconds per residue while shards are computed, without loading and starting.
+
+    Returns:
+        `wall_s`; `computing_s`, processor time of the process that computes; `beside_s`, that of all others of the run.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    process = subprocess.Popen(_command(source, out, options), stdout=subprocess.PIPE, text=True)
+    marks: dict[int, tuple[float, dict[int, float], int]] = {}
+    while process.poll() is None:
+        shards = _shards(out)
+        if shards and len(shards) not in marks:
+            spent = {pid: _processor_s(pid) for pid in (process.pid, *_descendants(process.pid))}
+            marks[len(shards)] = time.perf_counter(), spent, sum(shard["residues"] for shard in shards)
+        time.sleep(0.02)
+    process.communicate()
+    if process.returncode:
+        raise SystemExit(f"bench: esmkit embed {' '.join(map(str, options))} failed")
+    first, last = marks[min(marks)], marks[max(number for number in marks if number < SHARDS)]
+    residues = last[2] - first[2]
+    spent = sorted((last[1][pid] - first[1].get(pid, 0.0) for pid in last[1]), reverse=True)
+    seconds = {"wall_s": last[0] - first[0], "computing_s": spent[0], "beside_s": sum(spent[1:])}
+    return {name: value / residues for name, value in seconds.items()}
+
+
+def _shards(out: Path) -> list[dict[str, Any]]:
+    try:
+        found: list[dict[str, Any]] = json.loads((out / "_manifest.json").read_text())["shards"]
+    except FileNotFoundError:
+        return []
+    return found
+
+
+def _processor_s(pid: int) -> float:
+    """Of all its threads, in user and kernel mode; 0 when it has ended."""
+    with suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _embed(source: Path, out: Path, options: Sequence[Any]) -> float:

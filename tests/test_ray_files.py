@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from esmkit.cli.ray_run import _proteins
+from esmkit.sinks.files import FolderLock
+from tests.ray_cluster import ROOT, cluster, environment, wait_for, workers
 from tests.ray_faults import TROUBLE, faulty, run_options
-from tests.ray_head import ROOT, cluster, environment, wait_for, workers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of Ray in this process
 
 
 @pytest.fixture(scope="module")
@@ -156,13 +157,11 @@ def test_one_process_goes_on_with_what_ray_left(
 def test_second_submission_to_the_same_folder_is_refused(
     address: str, proteins: Path, single: dict[str, bytes], tmp_path: Path
 ) -> None:
-    with started(proteins, tmp_path / "out", "--ray", address) as run:
-        wait_for(lambda: (tmp_path / "out" / "_manifest.json").exists())
-        second = embed(proteins, tmp_path / "out", "--ray", address)
-        assert second.returncode == 2
-        assert f"process {run.pid} on" in second.stderr
-        run.communicate()
-        assert run.returncode == 0
+    first = FolderLock(tmp_path / "out")
+    second = embed(proteins, tmp_path / "out", "--ray", address)
+    assert (second.returncode, f"process {os.getpid()} on" in second.stderr) == (2, True), second.stderr
+    first.release()
+    assert embed(proteins, tmp_path / "out", "--ray", address).returncode == 0
     assert contents(tmp_path / "out") == single
 
 
