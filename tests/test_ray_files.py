@@ -256,3 +256,14 @@ def test_variants_are_scored_as_by_one_process(address: str, tmp_path: Path) -> 
         )
         assert (done.returncode, json.loads(done.stdout)["variants"]) == (0, len(rows)), done.stderr
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "several.csv").read_bytes()
+
+
+def test_a_scan_and_its_summary_are_those_of_one_process(address: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "esmkit", "mutations", "scan", "--sequence", "MKTAYIAKQRQISFVKSHFSRQ"]
+    for name, options in (("one", []), ("several", ["--ray", address])):
+        outs = ["--out", str(tmp_path / f"{name}.csv"), "--summary", str(tmp_path / f"{name}_summary.csv")]
+        fixed = ["--threads", "1", "--device", "cpu", "--json"]
+        done = subprocess.run([*command, *outs, *fixed, *options], env=environment(), capture_output=True, text=True)
+        assert (done.returncode, json.loads(done.stdout)["variants"]) == (0, 22 * 19), done.stderr
+    for kind in ("", "_summary"):
+        assert (tmp_path / f"one{kind}.csv").read_bytes() == (tmp_path / f"several{kind}.csv").read_bytes()

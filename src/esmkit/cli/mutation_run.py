@@ -189,6 +189,11 @@ def provenance_of(models: Sequence[Model]) -> dict[str, Any]:
     return {"models": dict(zip(names_of(models), (model.provenance for model in models), strict=True))}
 
 
+def names_in(provenance: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the models of `provenance_of`."""
+    return tuple(provenance["models"]) if "models" in provenance else (provenance["slug"],)
+
+
 def check_out(out: Path) -> None:
     """Refuses formats that do not hold a table of scores.
 

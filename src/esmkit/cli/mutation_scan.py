@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from esmkit.applications.mutations.variants import AMINO_ACIDS, SINGLE_COLUMNS, 
 from esmkit.applications.pictures import SUFFIXES, demand_picture
 from esmkit.cli.mutation_options import ScoringOptions
 from esmkit.cli.mutation_run import ScoringRun, load_models, one_protein
+from esmkit.cli.options import ClusterOptions
 from esmkit.cli.run import OK
-from esmkit.engine import Model
 from esmkit.errors import InvalidConfigError
 from esmkit.inputs.rows import open_rows
 from esmkit.sinks.files import write_whole
@@ -75,17 +76,18 @@ class ScanRequest:
             )
 
 
-def execute(options: ScoringOptions, request: ScanRequest) -> int:
+def execute(options: ScoringOptions, request: ScanRequest, cluster: ClusterOptions) -> int:
     """Runs the command and returns its exit code."""
     request.check()
     protein = request.protein()
     wanted = None if request.positions is None else position_list(request.positions)
     indices = scan_indices(protein.sequence, wanted, offset=request.offset)
-    models = load_models(options)
+    models = load_models(options) if cluster.ray is None else []
+    names = names_of(models)
     run = ScoringRun(
         options,
         models,
-        lambda: singles(protein.sequence, indices=indices, offset=request.offset),
+        partial(singles, protein.sequence, indices=indices, offset=request.offset),
         list(SINGLE_COLUMNS),
         {
             "offset": request.offset,
@@ -94,13 +96,18 @@ def execute(options: ScoringOptions, request: ScanRequest) -> int:
         },
         total=len(indices) * (len(STANDARD) - 1),
     )
+    if cluster.ray is not None:
+        from esmkit.cli.ray_run import score_on_ray
+
+        names = score_on_ray(run, cluster, "", request.out)
+    elif request.out is not None:
+        run.to_file(request.out)
     if request.out is None:
         scores = [result.arrays[options.method] for result in run.to_screen(None)]
     else:
-        run.to_file(request.out)
         scores = _read_back(request.out, options.method) if request.out.suffix.lower() in _DERIVED else []
     if scores:
-        _derive(_scan(protein, indices, scores, options, models, request.offset), protein, request, options)
+        _derive(_scan(protein, indices, scores, options, names, request.offset), protein, request, options)
     run.summary.report(quiet=options.quiet, json=options.json and request.out is not None)
     if request.hydropathy and not options.quiet:
         print(f"esmkit: {segment_list(hydropathy(protein.sequence), request.offset)}", file=sys.stderr)  # noqa: T201
@@ -157,10 +164,10 @@ def _scan(
     indices: Sequence[int],
     scores: Sequence[float],
     options: ScoringOptions,
-    models: Sequence[Model],
+    names: tuple[str, ...],
     offset: int,
 ) -> Scan:
-    return assembled(protein.sequence, indices, scores, method=options.method, models=names_of(models), offset=offset)
+    return assembled(protein.sequence, indices, scores, method=options.method, models=names, offset=offset)
 
 
 def _read_back(path: Path, column: str) -> list[float]:

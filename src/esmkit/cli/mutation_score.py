@@ -47,8 +47,8 @@ def execute(
     if cluster.ray is not None:
         from esmkit.cli.ray_run import score_on_ray
 
-        return score_on_ray(run, cluster, table.source, out)
-    if out is None:
+        score_on_ray(run, cluster, table.source, out)
+    elif out is None:
         run.to_screen(ScalarTable())
     else:
         run.to_file(out)

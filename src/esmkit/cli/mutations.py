@@ -15,8 +15,10 @@ app = typer.Typer(no_args_is_help=True, help="Score protein variants, or all sin
 
 @app.command("scan")
 @with_options(ScoringOptions, "options")
+@with_options(ClusterOptions, "cluster")
 def scan(
     options: ScoringOptions,
+    cluster: ClusterOptions,
     source: Annotated[
         str, typer.Argument(metavar="PROTEIN", help="File with the protein (FASTA, CSV, ...).", show_default=False)
     ] = "",
@@ -53,7 +55,7 @@ def scan(
 
     pictures = tuple(heatmap or ())
     request = ScanRequest(source, sequence, protein_id, positions, offset, out, pictures, logo, summary, hydropathy)
-    return execute(options, request)
+    return execute(options, request, cluster)
 
 
 @app.command("score")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esmkit.cli.mutation_progress import VariantProgress, VariantSummary
-from esmkit.cli.mutation_run import ScoringRun, scoring_run
+from esmkit.cli.mutation_run import ScoringRun, names_in, scoring_run
 from esmkit.cli.options import ClusterOptions, EngineOptions, RunOptions
 from esmkit.cli.progress import Progress
 from esmkit.cli.run import OK, SOME_FAILED, is_readable_twice, opened_job, out_text, read
@@ -65,8 +65,8 @@ def embed_on_ray(run: RunOptions, cluster: ClusterOptions, output_names: Sequenc
     return SOME_FAILED if summary.failures else OK
 
 
-def score_on_ray(run: ScoringRun, cluster: ClusterOptions, source: str, out: Path | None) -> int:
-    """Scores variants on Ray and returns the exit code.
+def score_on_ray(run: ScoringRun, cluster: ClusterOptions, source: str, out: Path | None) -> tuple[str, ...]:
+    """Scores variants on Ray, which the summary of the run tells of; returns the names of the models.
 
     Args:
         run: what is scored; its models are loaded by the workers.
@@ -88,11 +88,11 @@ def score_on_ray(run: ScoringRun, cluster: ClusterOptions, source: str, out: Pat
             out=text,
             overwrite=options.overwrite,
         )
-        done = run_files(request, pool, _Variants(run, stack))
+        shown = _Variants(run, stack)
+        done = run_files(request, pool, shown)
     run.summary.finished(done, time.perf_counter() - started)
     _put_url(run.summary, text)
-    run.summary.report(quiet=options.quiet, json=options.json)
-    return SOME_FAILED if run.summary.failures else OK
+    return shown.models
 
 
 def _out(out: Path | None, source: str) -> str:
@@ -196,9 +196,11 @@ class _Variants:
     def __init__(self, run: ScoringRun, stack: ExitStack) -> None:
         self._run, self._stack = run, stack
         self._progress: VariantProgress | None = None
+        self.models: tuple[str, ...] = ()
 
     def described(self, description: Description) -> None:
-        """A notice about a model."""
+        """The names of the models, and a notice about one of them."""
+        self.models = names_in(description.provenance)
         _notice(description, quiet=self._run.options.quiet)
 
     def started(self, finished: Sequence[FinishedShard]) -> None:
