@@ -69,12 +69,12 @@ def esmkit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     return in_process(monkeypatch, capsys)
 
 
-TRAINS = {"training", "finetune", "predictors"}
+LONG = {"training", "finetune", "predictors", "design"}
 """Pages whose commands take half a minute each."""
 
 
 @pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=pytest.mark.slow) if page in TRAINS else page for page in PAGES]
+    "page", [pytest.param(page, marks=pytest.mark.slow) if page in LONG else page for page in PAGES]
 )
 def test_every_command_and_every_line_of_python_runs(esmkit: Esmkit, page: str) -> None:
     if page == ANTIBODY_PAGE:

@@ -60,6 +60,7 @@ def test_a_map_is_that_of_the_library(api: Api, model: Model) -> None:
     assert "nearest" not in found
 
 
+@pytest.mark.slow  # numba compiles it
 @pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
 def test_a_umap_is_that_of_the_library(api: Api, model: Model) -> None:
     answer = asked(api, "map", SEQUENCES, method="umap", neighbors=6, min_distance=0.3, seed=2)

@@ -156,8 +156,9 @@ def test_progress_is_written_with_the_beat_and_the_end(store: Store) -> None:
 
 
 def test_a_queued_job_is_cancelled_at_once_and_a_running_one_at_its_beat(store: Store) -> None:
-    running, queued = added(store), added(store)
+    running = added(store)
     claimed(store)
+    queued = added(store)
     ended = store.jobs.cancel(queued.id, keep_s=WEEK_S)
     assert ended is not None
     assert ended.state == "cancelled"
