@@ -84,7 +84,7 @@ def proteins(tmp_path: Path) -> Path:
 
 
 def test_a_job_is_sent_watched_and_brought(served: Served, esmkit: Esmkit, proteins: Path, tmp_path: Path) -> None:
-    sent = esmkit("jobs", "submit", str(proteins), "--outputs", "mean,log_prob", "--format", "parquet")
+    sent = esmkit("jobs", "submit", str(proteins), "--include", "mean,log_prob", "--format", "parquet")
     assert (sent.code, sent.err) == (0, "esmkit: sent 30 proteins with 1,200 residues as job\n")
     job = sent.out.strip()
     assert re.fullmatch(r"job_[\w-]{22}", job)
@@ -178,7 +178,7 @@ class Cutter:
 def test_a_download_that_breaks_off_goes_on_where_it_stopped(
     served: Served, esmkit: Esmkit, proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = esmkit("jobs", "submit", str(proteins), "--outputs", "per_residue").out.strip()
+    job = esmkit("jobs", "submit", str(proteins), "--include", "per_residue").out.strip()
     esmkit("jobs", "get", job, "--out", str(tmp_path / "whole.parquet"))
     whole = (tmp_path / "whole.parquet").read_bytes()
     monkeypatch.setattr(jobs_service, "_PIECE", 1000)

@@ -96,6 +96,6 @@ def test_the_same_as_code(open_page: Opens, proteins: Path) -> None:
     page.get_by_label("File of proteins").set_input_files(proteins)
     page.get_by_role("button", name="As code").click()
     shown = page.get_by_role("dialog").locator("pre")
-    expect(shown).to_contain_text("esmkit jobs submit proteins.fasta --model esm2-mini --outputs mean --format parquet")
+    expect(shown).to_contain_text("esmkit jobs submit proteins.fasta --model esm2-mini --include mean --format parquet")
     page.get_by_role("button", name="curl").click()
     expect(shown).to_contain_text("/api/v3/jobs?model=esm2-mini&outputs=mean&format=parquet")

@@ -54,7 +54,9 @@ class AskedOptions:
     """What a job shall compute, by the names of the API; see `with_options`."""
 
     model: Annotated[str, typer.Option("--model", "-m", help="Slug of a model of the server.")] = "esm2-mini"
-    outputs: Annotated[str, typer.Option(help="With commas: mean, per_residue, contacts, log_prob, ...")] = "mean"
+    outputs: Annotated[
+        str, typer.Option("--include", help="With commas: mean, per_residue, contacts, log_prob, ...")
+    ] = "mean"
     layers: Annotated[str | None, typer.Option(help="Of embeddings, with commas; the last by default.")] = None
     format: Annotated[
         Literal["parquet", "hdf5", "npz", "jsonl", "csv"], typer.Option(help="Of the result.", rich_help_panel=_OUT)
@@ -104,7 +106,7 @@ def submit(
 ) -> int:
     """Send a file of proteins to a server. Prints the id of the job.
 
-    Example: esmkit jobs submit proteins.fasta --outputs mean,contacts
+    Example: esmkit jobs submit proteins.fasta --include mean,contacts
     """
     from dataclasses import asdict
 
